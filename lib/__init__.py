@@ -1,0 +1,1 @@
+"""The functions' shared code: web -> jobs -> adapters, core."""

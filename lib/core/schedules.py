@@ -1,0 +1,131 @@
+"""What must be scheduled, and which ticks a minute holds.
+
+QStash's finest cron is a minute. A shorter interval works like this: one schedule fires at second 0 of every
+minute; its call does that tick and publishes the minute's others with absolute times. Each has a deduplication
+id made of its slot, so a repeated call publishes nothing twice.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+PREFIX = "recs"
+DAYS_A_MONTH = 30
+BATCH_PROCESS_PATH = "/api/actions/batch-process"
+WARM_PATH = "/api/recommend/cache/warm"
+REFRESH_PATH = "/api/recommend/cold-start/refresh"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One of our jobs: where it is called, and with which body."""
+
+    name: str
+    path: str
+
+    @property
+    def body(self) -> dict[str, object]:
+        return {"action": self.name}
+
+
+PROCESS_ACTIONS = Job("process_user_actions", BATCH_PROCESS_PATH)
+UPDATE_EMBEDDINGS = Job("process_user_embeddings", BATCH_PROCESS_PATH)
+WARM_CACHE = Job("warm_cache", WARM_PATH)
+REFRESH_COLD_START = Job("refresh_cold_start", REFRESH_PATH)
+JOBS = {job.name: job for job in (PROCESS_ACTIONS, UPDATE_EMBEDDINGS, WARM_CACHE, REFRESH_COLD_START)}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule as QStash should hold it. `cron` has five fields, in UTC."""
+
+    schedule_id: str
+    cron: str
+    destination: str
+    body: Mapping[str, object]
+    every: str
+    retries: int
+
+
+def wanted_schedules(app_url: str, *, interval_seconds: int) -> tuple[Schedule, ...]:
+    """The four schedules of the deployment at `app_url`."""
+    host = host_of(app_url)
+    tick_body = PROCESS_ACTIONS.body | ({"publish_ticks": True} if interval_seconds < 60 else {})
+    rows = (
+        (UPDATE_EMBEDDINGS, "0 */2 * * *", UPDATE_EMBEDDINGS.body, "every 2 hours", 3),
+        # One retry: it publishes only the slots still ahead, and the next minute makes up for the rest.
+        (PROCESS_ACTIONS, tick_cron(interval_seconds), tick_body, every_words(interval_seconds), 1),
+        (WARM_CACHE, "0 * * * *", WARM_CACHE.body, "every hour", 3),
+        (REFRESH_COLD_START, "0 */6 * * *", REFRESH_COLD_START.body, "every 6 hours", 3),
+    )
+    return tuple(
+        Schedule(f"{PREFIX}.{host}.{job.name}", cron, app_url + job.path, body, every, retries)
+        for job, cron, body, every, retries in rows
+    )
+
+
+def host_of(app_url: str) -> str:
+    """The host (and port) as schedule and deduplication ids may spell it: letters, digits, hyphen, point."""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", urlsplit(app_url).netloc)
+
+
+def owner_of(schedule_id: str) -> str | None:
+    """The host that a schedule id of ours names; None for somebody else's schedule."""
+    match = re.fullmatch(rf"{PREFIX}\.(.+)\.({'|'.join(JOBS)})", schedule_id)
+    return match[1] if match else None
+
+
+def interval_problem(seconds: int) -> str:
+    """Why the ticks can't come every so many seconds; empty where they can."""
+    if seconds < 60 and (seconds < 1 or 60 % seconds):
+        return "must divide a minute evenly: 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 or 30 seconds"
+    if seconds > 60 and (seconds % 60 or 60 % (seconds // 60)):
+        return "must be whole minutes that divide an hour: 60, 120, 180, 240, 300, 360, 600, 720, 900, 1200 or 1800"
+    return ""
+
+
+def tick_cron(interval_seconds: int) -> str:
+    """Five fields. Six, with seconds, are what people try first: QStash refuses them."""
+    minutes = interval_seconds // 60
+    return f"*/{minutes} * * * *" if minutes > 1 else "* * * * *"
+
+
+def every_words(interval_seconds: int) -> str:
+    minutes = interval_seconds // 60
+    if minutes:
+        return "every minute" if minutes == 1 else f"every {minutes} minutes"
+    return "every second" if interval_seconds == 1 else f"every {interval_seconds} seconds"
+
+
+def slots_ahead(now: float, *, interval_seconds: int) -> list[int]:
+    """The times (unix seconds) of the ticks that are still ahead in the minute of the next tick.
+
+    Second 0 is the schedule's own. Looking at the minute of the *next* tick lets a clock that is up to one
+    interval behind QStash's publish the minute that has just begun there.
+    """
+    next_slot = math.floor(now / interval_seconds + 1) * interval_seconds
+    minute = next_slot - next_slot % 60
+    return [slot for slot in range(minute + interval_seconds, minute + 60, interval_seconds) if slot > now]
+
+
+def deduplication_id(app_url: str, *, interval_seconds: int, slot: int) -> str:
+    """Without a colon, which QStash refuses."""
+    return f"{PREFIX}.{host_of(app_url)}.{PROCESS_ACTIONS.name}.{interval_seconds}.{slot}"
+
+
+def messages_a_day(interval_seconds: int) -> int:
+    """Deliveries a day of all four schedules: 17,320 at five seconds."""
+    return 86_400 // interval_seconds + 12 + 24 + 4
+
+
+def monthly_cost(interval_seconds: int) -> dict[str, float]:
+    """What the ticks cost in 30 days, idle: QStash at $1 for 100,000 messages, one Redis command a tick."""
+    messages = messages_a_day(interval_seconds)
+    return {
+        "messages_a_day": messages,
+        "messages_a_month": messages * DAYS_A_MONTH,
+        "qstash_dollars_a_month": round(messages * DAYS_A_MONTH / 100_000, 2),
+        "redis_commands_a_month": 86_400 // interval_seconds * DAYS_A_MONTH,
+    }

@@ -1,0 +1,86 @@
+"""One small tree of errors. A class's docstring is its default message; web/edge.py alone chooses HTTP statuses."""
+
+
+class RecommenderError(Exception):
+    """Something went wrong."""
+
+    code = "error"
+
+    def __init__(self, message: str = "", *, fix: str = "") -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.fix = fix
+        super().__init__(self.message)
+
+
+class SettingsError(RecommenderError):
+    """An environment variable is missing or makes no sense."""
+
+    code = "settings"
+
+
+class InvalidInput(RecommenderError):
+    """The request can't be understood."""
+
+    code = "invalid_input"
+
+
+class PayloadTooLarge(RecommenderError):
+    """The request's body is too large."""
+
+    code = "payload_too_large"
+
+
+class Unauthenticated(RecommenderError):
+    """The call carries no valid signature or key."""
+
+    code = "unauthenticated"
+
+
+class SignatureRejected(Unauthenticated):
+    """The call carries no valid QStash signature."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(fix="Only QStash may call this. Open /api/init to check the signing keys and the app's URL.")
+        self.reason = reason  # for the log alone: a caller who guesses learns nothing
+
+
+class ImpossibleJob(RecommenderError):
+    """The message's body can never work, however often it is delivered."""
+
+    code = "impossible_job"
+
+
+class ServiceUnavailable(RecommenderError):
+    """A service that this needs is away."""
+
+    code = "unavailable"
+
+
+class RedisUnavailable(ServiceUnavailable):
+    """Redis doesn't answer."""
+
+    code = "redis_unavailable"
+
+
+class PostgresUnavailable(ServiceUnavailable):
+    """Postgres doesn't answer."""
+
+    code = "postgres_unavailable"
+
+
+class DatabaseForbids(ServiceUnavailable):
+    """The database role lacks a right."""
+
+    code = "forbidden"
+
+
+class SchemaMissing(ServiceUnavailable):
+    """The database's tables are missing or out of date."""
+
+    code = "schema_missing"
+
+
+class QStashUnavailable(ServiceUnavailable):
+    """QStash doesn't answer, or refuses."""
+
+    code = "qstash_unavailable"
