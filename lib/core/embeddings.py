@@ -1,0 +1,104 @@
+"""Item vectors joined from what is learned and what is written, and users' vectors as decayed sums of them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+_AXES_FROM_ROWS = 20_000  # the principal axes settle long before that many rows
+_NOISE = 1e-6  # a sum of unit vectors that cancels out to less than this is rounding, no direction
+_SHORTEST = 1e-30  # the inverse of a length below overflows float32
+_CHUNK = 4096  # entries; their products stay in the processor's cache
+
+
+def project_text_vectors(vectors: NDArray[np.floating], *, size: int) -> Vectors:
+    """The app's content vectors (n, M) as unit vectors (n, size): centred, then on their principal axes.
+
+    A row that is all zero or not finite is absent: it has no part in the centre and comes back as zeros. Where M
+    is smaller than `size`, columns of zeros fill it up.
+    """
+    present = np.flatnonzero(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
+    projected = np.zeros((len(vectors), size), np.float32)
+    if len(present):
+        rows = unit_rows(vectors[present])
+        centred = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        reduced = _on_principal_axes(centred, size)
+        projected[present, : reduced.shape[1]] = unit_rows(reduced, noise=_NOISE)
+    return projected
+
+
+def join_vectors(learned: Vectors, text: Vectors, *, text_share: float) -> Vectors:
+    """Both blocks of each item side by side: (n, a) and (n, b) to (n, a + b), unit length or all zero.
+
+    With the blocks weighted by the square roots of their shares, the dot product of two items is the weighted mean
+    of their two cosines. An item with one block only keeps that one at full length.
+    """
+    learned_block = unit_rows(learned) * np.float32(np.sqrt(1.0 - text_share))
+    text_block = unit_rows(text) * np.float32(np.sqrt(text_share))
+    return unit_rows(np.concatenate([learned_block, text_block], axis=1))
+
+
+def user_embeddings(
+    user_index: Indices,
+    item_index: Indices,
+    weights: Floats,
+    ages_seconds: Floats,
+    item_vectors: Vectors,
+    *,
+    n_users: int,
+    half_life_seconds: float,
+) -> Vectors:
+    """Each user's interests: the sum of weight * 2^(-age/half-life) * item vector, at unit length (n_users, d).
+
+    The first four arrays are (m,), one entry an action; a negative weight pushes away. Item vectors (n, d) have unit
+    length or are zero. A user of whom nothing is known, or whose actions cancel out, gets zeros. Ages count from each
+    user's youngest action that says anything, so the direction depends neither on now nor on a long absence.
+    """
+    has_vector = np.linalg.norm(item_vectors, axis=1) > 0
+    useful = np.flatnonzero((weights != 0) & has_vector[item_index])
+    rows = useful[np.lexsort((ages_seconds[useful], user_index[useful]))]
+    users, ages = user_index[rows], ages_seconds[rows]
+    youngest = ages[np.searchsorted(users, users)]
+    decayed = weights[rows] * np.exp2((youngest - ages) / half_life_seconds)
+    sums = weighted_row_sums(users, item_index[rows], decayed, item_vectors, n_rows=n_users)
+    return unit_rows(sums, noise=_NOISE * np.bincount(users, np.abs(decayed), n_users))
+
+
+def latest_per_user(user_index: Indices, item_index: Indices, times: Floats, *, limit: int) -> Indices:
+    """The rows (k,) that are among their user's `limit` latest, user by user and the latest first."""
+    order = np.lexsort((item_index, -times, user_index))
+    users = user_index[order]
+    rank = np.arange(len(users)) - np.searchsorted(users, users)
+    return order[rank < limit]
+
+
+def weighted_row_sums(
+    rows: Indices, columns: Indices, values: NDArray[np.floating], dense: NDArray[np.floating], *, n_rows: int
+) -> NDArray[np.floating]:
+    """A sparse matrix times a dense one (n_rows, d): values[k] * dense[columns[k]] added to row rows[k], ascending."""
+    result = np.zeros((n_rows, dense.shape[1]), np.result_type(values, dense))
+    for start in range(0, len(rows), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        heads = np.flatnonzero(np.diff(rows[part], prepend=-1))
+        result[rows[part][heads]] += np.add.reduceat(values[part, None] * dense[columns[part]], heads, axis=0)
+    return result
+
+
+def unit_rows(vectors: NDArray[np.floating], *, noise: NDArray[np.floating] | float = 0.0) -> Vectors:
+    """Each row at length 1. One that is no longer than `noise` (of all rows, or one each) becomes zeros."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    known = lengths > np.maximum(noise, _SHORTEST)
+    scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=known)
+    units: Vectors = (vectors * scale[:, None]).astype(np.float32)
+    return units
+
+
+def _on_principal_axes(centred: Vectors, size: int) -> Vectors:
+    if centred.shape[1] <= size:
+        return centred
+    sample = centred[:: 1 + len(centred) // _AXES_FROM_ROWS]
+    _, axes = np.linalg.eigh(sample.T @ sample)  # ascending, so the widest axes are the last
+    on_axes: Vectors = centred @ axes[:, -size:]
+    return on_axes
