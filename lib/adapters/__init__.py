@@ -1,0 +1,1 @@
+"""I/O, one service a module, no decisions."""

@@ -1,0 +1,94 @@
+"""The lists that the app reads, and the guards that keep old ones from coming back.
+
+recommend:user:{user_id}   string, JSON, TTL   the user's list, in the shape of /api/recommend
+recommend:cold-start       string, JSON, TTL   popular content, in the same shape with user_id null
+recommend:trending-topics  string, JSON, TTL   [{"topic", "score", ...}]
+recs:generation:{user_id}  counter, TTL        bumped when the user acts: a list computed before is not stored
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.adapters.redis_client import RedisClient
+
+COLD_START_KEY = "recommend:cold-start"
+TOPICS_KEY = "recommend:trending-topics"
+GENERATION_TTL_SECONDS = 3_600  # longer than any run that may hold an old list
+SHARED_TTL_SECONDS = 86_400  # four refreshes may fail before cold start falls back to the database
+USERS_A_COMMAND = 500
+
+_STORE = Path(__file__).with_name("store_lists.lua").read_text()
+_INVALIDATE = Path(__file__).with_name("invalidate.lua").read_text()
+
+
+class Cache:
+    """Cached lists. A JSON document that can't be read counts as absent."""
+
+    def __init__(self, redis: RedisClient, *, ttl_seconds: int) -> None:
+        self._redis = redis
+        self._ttl_seconds = ttl_seconds
+
+    def user_list(self, user_id: str) -> tuple[dict[str, Any] | None, str]:
+        """The user's cached list or None, and the generation that a newly computed one belongs to."""
+        raw, generation = self._redis.execute("MGET", _list_key(user_id), _generation_key(user_id))
+        return _document(raw), generation or ""
+
+    def generations(self, user_ids: Sequence[str]) -> list[str]:
+        values: list[str | None] = self._redis.execute("MGET", *[_generation_key(user_id) for user_id in user_ids])
+        return [value or "" for value in values]
+
+    def store_user_lists(self, lists: Mapping[str, Mapping[str, Any]], generations: Mapping[str, str]) -> int:
+        """Stores each list whose user has not acted since `generations` was read; answers how many."""
+        stored = 0
+        for chunk in _chunks(list(lists)):
+            keys = [key for user_id in chunk for key in (_list_key(user_id), _generation_key(user_id))]
+            pairs = [part for user_id in chunk for part in (generations[user_id], json.dumps(lists[user_id]))]
+            stored += int(self._redis.script(_STORE, keys, [self._ttl_seconds, *pairs]))
+        return stored
+
+    def invalidate(self, user_ids: Sequence[str]) -> None:
+        """Deletes the users' lists and makes every list that is being computed for them too old to store."""
+        for chunk in _chunks(user_ids):
+            keys = [key for user_id in chunk for key in (_list_key(user_id), _generation_key(user_id))]
+            self._redis.script(_INVALIDATE, keys, [GENERATION_TTL_SECONDS])
+
+    def cold_start(self) -> dict[str, Any] | None:
+        return _document(self._redis.execute("GET", COLD_START_KEY))
+
+    def store_cold_start(self, document: Mapping[str, Any]) -> None:
+        self._redis.execute("SET", COLD_START_KEY, json.dumps(document), "EX", SHARED_TTL_SECONDS)
+
+    def trending_topics(self) -> list[dict[str, Any]]:
+        raw = self._redis.execute("GET", TOPICS_KEY)
+        return json.loads(raw) if raw else []
+
+    def store_trending_topics(self, topics: Sequence[Mapping[str, Any]]) -> None:
+        text = json.dumps(topics, ensure_ascii=False)
+        self._redis.execute("SET", TOPICS_KEY, text, "EX", SHARED_TTL_SECONDS)
+
+    def check_writable(self) -> None:
+        """Writes and reads a key of our own, for the configuration check."""
+        self._redis.execute("SET", "recs:check", "1", "EX", 60)
+        self._redis.execute("GET", "recs:check")
+
+
+def _list_key(user_id: str) -> str:
+    return f"recommend:user:{user_id}"
+
+
+def _generation_key(user_id: str) -> str:
+    return f"recs:generation:{user_id}"
+
+
+def _document(raw: str | None) -> dict[str, Any] | None:
+    try:
+        document = json.loads(raw) if raw else None
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) and isinstance(document.get("items"), list) else None
+
+
+def _chunks(user_ids: Sequence[str]) -> list[Sequence[str]]:
+    return [user_ids[first : first + USERS_A_COMMAND] for first in range(0, len(user_ids), USERS_A_COMMAND)]

@@ -1,0 +1,164 @@
+"""Postgres: a few lazily made connections, transactions bounded in time, errors in our words."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from lib.errors import DatabaseForbids, PostgresUnavailable, SchemaMissing
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 20.0  # a tick's transaction takes well under one
+# A function frozen inside a transaction must not hold its locks: the server ends it after this.
+IDLE_SECONDS = 20
+
+_SET_TIMEOUTS = """
+SELECT set_config('statement_timeout', %(statement)s, true),
+       set_config('lock_timeout', %(statement)s, true),
+       set_config('idle_in_transaction_session_timeout', %(idle)s, true)
+"""
+
+
+def load_queries(path: Path) -> dict[str, bytes]:
+    """The named blocks of a .sql file: `-- name: what_it_is`, then the statement; {recommendable} is put in.
+
+    Bytes, because psycopg takes a str only where the type checker can see that nobody's input is in it.
+    """
+    parts = re.split(r"^-- name: (\w+)\s*$", path.read_text(), flags=re.MULTILINE)
+    blocks = {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    fragment = blocks.get("recommendable", "")
+    return {name: text.replace("{recommendable}", fragment).encode() for name, text in blocks.items()}
+
+
+QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
+
+
+class Database:
+    """Connections of one process, shared by its threads; at most `max_connections`, kept between requests."""
+
+    def __init__(self, url: str, *, max_connections: int) -> None:
+        self._url = url
+        self._free = threading.BoundedSemaphore(max_connections)
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def transaction(self, *, seconds: float = STATEMENT_SECONDS, vectors: bool = False) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back on an error. No statement outlives `seconds`.
+
+        With `vectors` the connection reads and writes pgvector's type.
+        """
+        if not self._free.acquire(timeout=seconds):
+            raise PostgresUnavailable("Every database connection of this process is busy.")
+        try:
+            with translated_errors():
+                connection = self._begin(seconds)
+                try:
+                    if vectors:
+                        _register_vectors(connection)
+                    yield connection
+                    connection.commit()
+                except BaseException:
+                    self._roll_back(connection)
+                    raise
+                finally:
+                    self._put_back(connection)
+        finally:
+            self._free.release()
+
+    def close(self) -> None:
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def _begin(self, seconds: float) -> Connection:
+        """A connection whose transaction has begun. A kept one may have died since: then a new one is made."""
+        timeouts = {"statement": f"{int(seconds * 1000)}ms", "idle": f"{IDLE_SECONDS}s"}
+        while (kept := self._take_idle()) is not None:
+            try:
+                kept.execute(_SET_TIMEOUTS, timeouts)
+                return kept
+            except psycopg.OperationalError:
+                kept.close()
+        connection = self._connect()
+        connection.execute(_SET_TIMEOUTS, timeouts)
+        return connection
+
+    def _connect(self) -> Connection:
+        try:
+            return psycopg.connect(
+                self._url,
+                connect_timeout=CONNECT_SECONDS,
+                prepare_threshold=None,  # poolers in transaction mode know no prepared statements
+                application_name="recommendations",
+                keepalives_idle=10,
+                tcp_user_timeout=15_000,  # milliseconds
+            )
+        except psycopg.ProgrammingError:
+            # Its message would quote the URL, password included.
+            raise PostgresUnavailable(
+                "DATABASE_URL can't be read as a connection string.",
+                fix="Copy it again from your Postgres's console, without options of other libraries (?pgbouncer=true).",
+            ) from None
+
+    def _take_idle(self) -> Connection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            connection.rollback()
+        except psycopg.Error:
+            connection.close()
+
+    def _put_back(self, connection: Connection) -> None:
+        if not connection.closed:
+            with self._lock:
+                self._idle.append(connection)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Lets psycopg's errors out as ours; what is left is a defect of ours and stays as it is."""
+    try:
+        yield
+    except (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject, errors.UndefinedFunction) as error:
+        raise SchemaMissing(
+            f"The database's tables are missing or out of date: {_first_line(error)}", fix="Open /api/init once."
+        ) from error
+    except errors.InsufficientPrivilege as error:
+        raise DatabaseForbids(
+            f"The database role may not do this: {_first_line(error)}", fix="Grant it, or run scripts/migrate."
+        ) from error
+    except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
+        raise PostgresUnavailable(
+            f"This Postgres lacks something: {_first_line(error)}",
+            fix="Use a Postgres that has pgvector, such as Neon.",
+        ) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
+        raise PostgresUnavailable(
+            f"Postgres doesn't answer: {_first_line(error)}", fix="Check DATABASE_URL and that the database is running."
+        ) from error
+
+
+def _register_vectors(connection: Connection) -> None:
+    """Once for each connection; imported here because it brings numpy, which an idle tick does without."""
+    if connection.adapters.types.get("vector") is None:
+        from pgvector.psycopg import register_vector
+
+        try:
+            register_vector(connection)
+        except psycopg.ProgrammingError:
+            message = "The database has no type `vector`: pgvector is missing."
+            raise SchemaMissing(message, fix="Open /api/init.") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,179 @@
+"""Item vectors by version, users' histories, and the projection `user_embeddings`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from pgvector import Vector
+
+from lib.adapters.database import QUERIES, Connection
+from lib.core.defaults import EMBEDDING_SIZE
+
+HistoryRow = tuple[str, float, NDArray[np.float32] | None]  # action, unix seconds, the item's vector
+
+
+@dataclass(frozen=True)
+class Model:
+    """One version of the item vectors. `skipped`: rows of content whose vector had another size than most."""
+
+    version: int
+    built_at: datetime
+    actions: int
+    items: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class ItemVectors:
+    """The `vectors` (n + 1, d) of one version and the row of each content id; the last row is zero, for the unknown."""
+
+    row_of: dict[str, int]
+    vectors: NDArray[np.float32]
+
+    def rows(self, content_ids: Sequence[str]) -> NDArray[np.intp]:
+        unknown = len(self.vectors) - 1
+        return np.array([self.row_of.get(content_id, unknown) for content_id in content_ids], dtype=np.intp)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One action as the mathematics needs it; `occurred_at` in unix seconds."""
+
+    user_id: str
+    content_id: str
+    action: str
+    occurred_at: float
+
+
+def read_active_model(connection: Connection) -> Model | None:
+    row = connection.execute(QUERIES["active_model"], {"size": EMBEDDING_SIZE}).fetchone()
+    return Model(*row) if row else None
+
+
+def count_actions(connection: Connection, *, limit: int) -> int:
+    """How many events the log holds, counted no further than `limit`."""
+    row = connection.execute(QUERIES["count_actions"], {"limit": limit}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def read_training_actions(
+    connection: Connection, *, counted: Sequence[str], limit: int
+) -> list[tuple[str, str, float]]:
+    """(user_id, content_id, unix seconds) of the latest counted actions, oldest first."""
+    parameters = {"counted": list(counted), "limit": limit}
+    return connection.execute(QUERIES["training_actions"], parameters).fetchall()
+
+
+def read_content_vectors(connection: Connection) -> list[tuple[str, NDArray[np.float32]]]:
+    """(content_id, vector of the app's own size); the sizes may differ."""
+    rows = connection.cursor(binary=True).execute(QUERIES["content_vectors"])
+    return [(content_id, vector.to_numpy()) for content_id, vector in rows]
+
+
+def add_model(
+    connection: Connection,
+    *,
+    content_ids: Sequence[str],
+    vectors: NDArray[np.float32],
+    built_at: datetime,
+    actions: int,
+    skipped: int,
+) -> int:
+    """Stores (n, d) vectors as a new version that nobody reads yet, and answers its number."""
+    parameters = {
+        "built_at": built_at,
+        "size": vectors.shape[1],
+        "actions": actions,
+        "items": len(content_ids),
+        "skipped": skipped,
+    }
+    row = connection.execute(QUERIES["add_model"], parameters).fetchone()
+    assert row is not None
+    version = int(row[0])
+    with connection.cursor().copy(QUERIES["copy_item_vectors"]) as copy:
+        copy.set_types(["int8", "text", "vector"])
+        for content_id, vector in zip(content_ids, vectors, strict=True):
+            copy.write_row((version, content_id, Vector(vector)))
+    return version
+
+
+def activate_model(connection: Connection, version: int) -> None:
+    """Every reader that begins after this transaction sees this version."""
+    connection.execute(QUERIES["retire_models"])
+    connection.execute(QUERIES["activate_model"], {"version": version})
+
+
+def delete_old_models(connection: Connection, *, before: datetime) -> None:
+    connection.execute(QUERIES["delete_old_models"], {"before": before})
+
+
+def read_item_vectors(connection: Connection, version: int | None) -> ItemVectors:
+    rows = connection.cursor(binary=True).execute(QUERIES["item_vectors"], {"version": version}).fetchall()
+    width = len(rows[0][1].to_numpy()) if rows else EMBEDDING_SIZE
+    vectors = np.zeros((len(rows) + 1, width), dtype=np.float32)
+    for index, (_, vector) in enumerate(rows):
+        vectors[index] = vector.to_numpy()
+    return ItemVectors({row[0]: index for index, row in enumerate(rows)}, vectors)
+
+
+def read_user_history(connection: Connection, *, user_id: str, length: int, version: int | None) -> list[HistoryRow]:
+    """One user's last actions, the latest first."""
+    parameters = {"user_id": user_id, "length": length, "version": version}
+    rows = connection.cursor(binary=True).execute(QUERIES["user_history"], parameters)
+    return [(action, at, None if vector is None else vector.to_numpy()) for action, at, vector in rows]
+
+
+def read_histories(connection: Connection, *, user_ids: Sequence[str], length: int) -> list[Event]:
+    """The users' last actions, in no particular order."""
+    rows = connection.execute(QUERIES["histories"], {"user_ids": list(user_ids), "length": length})
+    return [Event(*row) for row in rows]
+
+
+def read_seen(connection: Connection, user_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """(user_id, content_id) of everything that these users have acted on."""
+    rows = connection.execute(QUERIES["seen"], {"user_ids": list(user_ids)})
+    return rows.fetchall()
+
+
+def read_users_to_update(connection: Connection, *, since: datetime, version: int) -> list[str]:
+    rows = connection.execute(QUERIES["users_to_update"], {"since": since, "version": version})
+    return [user_id for (user_id,) in rows]
+
+
+def write_user_embeddings(
+    connection: Connection,
+    *,
+    user_ids: Sequence[str],
+    embeddings: NDArray[np.float32],
+    version: int,
+    now: datetime,
+) -> None:
+    """Puts the (n, d) embeddings in place."""
+    connection.execute(QUERIES["make_embeddings_table"])
+    with connection.cursor().copy(QUERIES["copy_embeddings"]) as copy:
+        copy.set_types(["text", "vector"])
+        for user_id, embedding in zip(user_ids, embeddings, strict=True):
+            copy.write_row((user_id, Vector(embedding)))
+    connection.execute(QUERIES["put_embeddings"], {"now": now, "version": version})
+
+
+def delete_user_embeddings(connection: Connection, user_ids: Sequence[str]) -> None:
+    connection.execute(QUERIES["delete_embeddings"], {"user_ids": list(user_ids)})
+
+
+def read_state(connection: Connection, name: str) -> str | None:
+    row = connection.execute(QUERIES["state"], {"name": name}).fetchone()
+    return row[0] if row else None
+
+
+def write_state(connection: Connection, name: str, value: str) -> None:
+    connection.execute(QUERIES["put_state"], {"name": name, "value": value})
+
+
+def count_embeddings(connection: Connection) -> tuple[int, float | None]:
+    """How many users have one, and when the latest was written (unix seconds)."""
+    row = connection.execute(QUERIES["embedding_counts"]).fetchone()
+    assert row is not None
+    return row[0], row[1]

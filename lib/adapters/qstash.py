@@ -1,0 +1,93 @@
+"""QStash: schedules, publishing, keys. Bounded in time; its errors in our words."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from qstash import QStash
+from qstash.errors import QStashError
+
+from lib.core.schedules import Schedule
+from lib.errors import QStashUnavailable
+
+TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+BYPASS_HEADER = "x-vercel-protection-bypass"
+
+_FIX = "Check QSTASH_TOKEN, and QSTASH_URL where your account is in another region."
+
+
+class QStashClient:
+    """The calls that we make. Every message and schedule carries the deployment's bypass header where one is set."""
+
+    def __init__(self, token: str, *, url: str, bypass_secret: str) -> None:
+        self._client = QStash(token, base_url=url, retry=False)
+        # The client waits ten minutes for an answer and has no option for less.
+        self._client.http._client.timeout = TIMEOUT
+        self._headers = {BYPASS_HEADER: bypass_secret} if bypass_secret else {}
+
+    def schedules(self) -> list[dict[str, Any]]:
+        """Every schedule of the account as QStash tells it (the client's own list fails on states it doesn't know)."""
+        with _our_errors():
+            schedules: list[dict[str, Any]] = self._client.http.request(path="/v2/schedules", method="GET")
+            return schedules
+
+    def put_schedule(self, schedule: Schedule) -> None:
+        """Makes the schedule, or replaces the one that has its id."""
+        with _our_errors():
+            self._client.schedule.create_json(
+                destination=schedule.destination,
+                cron=schedule.cron,
+                body=dict(schedule.body),
+                method="POST",
+                headers=self._headers,
+                retries=schedule.retries,
+                schedule_id=schedule.schedule_id,
+            )
+
+    def publish(self, *, url: str, body: Mapping[str, object], retries: int) -> str:
+        """Publishes one message and answers its id."""
+        with _our_errors():
+            response = self._client.message.publish_json(
+                url=url, body=dict(body), method="POST", headers=self._headers, retries=retries
+            )
+            return str(response.message_id)  # type: ignore[union-attr]
+
+    def publish_at(self, *, url: str, body: Mapping[str, object], slots: Sequence[tuple[int, str]]) -> None:
+        """Publishes a message for each (unix seconds, deduplication id), in one request, without retries."""
+        with _our_errors():
+            self._client.message.batch_json(
+                [
+                    {
+                        "url": url,
+                        "body": dict(body),
+                        "method": "POST",
+                        "headers": self._headers,
+                        "retries": 0,
+                        "not_before": slot,
+                        "deduplication_id": deduplication_id,
+                    }
+                    for slot, deduplication_id in slots
+                ]
+            )
+
+    def signing_keys(self) -> tuple[str, str]:
+        """The current and the next key as QStash has them now."""
+        with _our_errors():
+            keys = self._client.signing_key.get()
+            return keys.current, keys.next
+
+    def close(self) -> None:
+        self._client.http._client.close()
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except QStashError as error:
+        raise QStashUnavailable(f"QStash refuses: {error}", fix=_FIX) from error
+    except KeyError as error:  # how the client tells that an item of a batch failed
+        raise QStashUnavailable("QStash refused a message of a batch.", fix=_FIX) from error
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise QStashUnavailable(f"QStash doesn't answer: {type(error).__name__} {error}", fix=_FIX) from error

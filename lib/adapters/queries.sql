@@ -1,0 +1,212 @@
+-- The statements of the product, by name. Parameters are psycopg's. Times as unix seconds where arithmetic follows.
+
+-- name: lock_log
+-- Writers of the log and of popularity take turns: what is "first" must not be decided twice at once.
+SELECT pg_advisory_xact_lock(7240219)
+
+-- name: insert_actions
+-- Inserts the events that are new. Answers how many, with one row for each pair of user and content that got a new
+-- counted action: the earliest of them, and the earliest that the log held before (this statement sees the old log).
+WITH inserted AS (
+    INSERT INTO user_actions (event_id, user_id, content_id, action, value, occurred_at)
+    SELECT * FROM unnest(%(event_ids)s::text[], %(user_ids)s::text[], %(content_ids)s::text[], %(actions)s::text[],
+                         %(values)s::float8[], %(occurred_at)s::timestamptz[])
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING user_id, content_id, action, occurred_at
+), pairs AS (
+    SELECT user_id, content_id, min(occurred_at) AS earliest
+    FROM inserted WHERE action = ANY(%(counted)s) GROUP BY user_id, content_id
+)
+SELECT n.inserted, p.content_id, extract(epoch FROM p.earliest)::float8,
+       (SELECT extract(epoch FROM min(a.occurred_at))::float8 FROM user_actions a
+        WHERE a.user_id = p.user_id AND a.content_id = p.content_id AND a.action = ANY(%(counted)s))
+FROM (SELECT count(*) AS inserted FROM inserted) n LEFT JOIN pairs p ON true
+
+-- name: popularity_of
+SELECT content_id, as_of, sums FROM recs_popularity WHERE content_id = ANY(%(content_ids)s)
+
+-- name: put_popularity
+INSERT INTO recs_popularity (content_id, as_of, sums) VALUES (%s, %s, %s)
+ON CONFLICT (content_id) DO UPDATE SET as_of = excluded.as_of, sums = excluded.sums
+
+-- name: user_history
+-- One user's last actions with their vectors; null where there is none.
+SELECT a.action, extract(epoch FROM a.occurred_at)::float8, v.embedding
+FROM (SELECT content_id, action, occurred_at FROM user_actions WHERE user_id = %(user_id)s
+      ORDER BY occurred_at DESC, event_id DESC LIMIT %(length)s) a
+LEFT JOIN recs_item_vectors v ON v.content_id = a.content_id AND v.version = %(version)s
+
+-- name: histories
+-- Many users' last actions. Order of rows is free.
+SELECT u.user_id, a.content_id, a.action, extract(epoch FROM a.occurred_at)::float8
+FROM unnest(%(user_ids)s::text[]) u(user_id)
+CROSS JOIN LATERAL (SELECT content_id, action, occurred_at FROM user_actions WHERE user_id = u.user_id
+                    ORDER BY occurred_at DESC, event_id DESC LIMIT %(length)s) a
+
+-- name: seen
+-- Everything that these users have acted on.
+SELECT DISTINCT user_id, content_id FROM user_actions WHERE user_id = ANY(%(user_ids)s)
+
+-- name: recommendable
+-- What may be shown. While the app has not filled content at all: everything that the log knows. (A fragment.)
+SELECT content_id, language, coalesce(published_at, updated_at) AS published_at FROM content WHERE available
+UNION ALL
+SELECT content_id, NULL, NULL FROM recs_popularity WHERE NOT EXISTS (SELECT FROM content)
+
+-- name: allowed
+SELECT content_id FROM ({recommendable}) r WHERE content_id = ANY(%(content_ids)s)
+
+-- name: candidates
+-- The pool for one user: the best by his vector and the best by decayed popularity, without what he acted on.
+WITH scored AS (
+    SELECT r.content_id,
+           coalesce(-(v.embedding <#> %(user_vector)s::vector), 0)::float8 AS personal,
+           coalesce(p.sums[%(half_life_position)s]
+                    * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 1000)), 0) AS popularity
+    FROM ({recommendable}) r
+    LEFT JOIN recs_item_vectors v ON v.version = %(version)s AND v.content_id = r.content_id
+    LEFT JOIN recs_popularity p ON p.content_id = r.content_id
+    WHERE (%(language)s::text IS NULL OR r.language = %(language)s)
+      AND NOT EXISTS (SELECT FROM user_actions a WHERE a.user_id = %(user_id)s AND a.content_id = r.content_id)
+)
+(SELECT * FROM scored ORDER BY personal DESC, content_id COLLATE "C" LIMIT %(pool_size)s)
+UNION
+(SELECT * FROM scored ORDER BY popularity DESC, content_id COLLATE "C" LIMIT %(pool_size)s)
+ORDER BY content_id
+
+-- name: popular
+-- The most popular of now, then (where that is too little) the newest.
+SELECT r.content_id,
+       coalesce(p.sums[%(half_life_position)s]
+                * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 1000)), 0) AS popularity
+FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content_id
+WHERE %(language)s::text IS NULL OR r.language = %(language)s
+ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
+
+-- name: catalogue
+-- Everything that may be shown, with its decayed popularity, in the order of ids.
+SELECT r.content_id,
+       coalesce(p.sums[%(half_life_position)s]
+                * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 1000)), 0)
+FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content_id
+ORDER BY r.content_id COLLATE "C"
+
+-- name: active_users
+-- The users who acted lately, the latest first.
+SELECT user_id FROM user_actions WHERE received_at >= %(since)s AND occurred_at >= %(since)s
+GROUP BY user_id ORDER BY max(occurred_at) DESC, user_id
+
+-- name: topic_counts
+-- How many different users acted on each topic in the recent window and in the baseline before it.
+SELECT t.topic, c.language,
+       count(DISTINCT a.user_id) FILTER (WHERE a.occurred_at >= %(recent_since)s),
+       count(DISTINCT a.user_id) FILTER (WHERE a.occurred_at < %(recent_since)s)
+FROM user_actions a JOIN content c USING (content_id) CROSS JOIN LATERAL unnest(c.topics) t(topic)
+WHERE c.available AND a.action = ANY(%(counted)s)
+  AND a.received_at >= %(baseline_since)s AND a.occurred_at >= %(baseline_since)s
+GROUP BY t.topic, c.language
+
+-- name: active_model
+-- None where it is of a release whose vectors had another size.
+SELECT version, built_at, actions, items, skipped FROM recs_models WHERE active AND size = %(size)s
+
+-- name: count_actions
+-- Counts no further than it matters.
+SELECT count(*) FROM (SELECT FROM user_actions LIMIT %(limit)s) l
+
+-- name: training_actions
+-- The latest counted actions, oldest first.
+SELECT user_id, content_id, extract(epoch FROM occurred_at)::float8 FROM (
+    SELECT user_id, content_id, occurred_at, event_id FROM user_actions WHERE action = ANY(%(counted)s)
+    ORDER BY received_at DESC LIMIT %(limit)s) l
+ORDER BY occurred_at, event_id
+
+-- name: content_vectors
+SELECT content_id, embedding::vector FROM content WHERE embedding IS NOT NULL ORDER BY content_id COLLATE "C"
+
+-- name: add_model
+INSERT INTO recs_models (built_at, size, actions, items, skipped)
+VALUES (%(built_at)s, %(size)s, %(actions)s, %(items)s, %(skipped)s) RETURNING version
+
+-- name: copy_item_vectors
+COPY recs_item_vectors (version, content_id, embedding) FROM STDIN (FORMAT binary)
+
+-- name: retire_models
+UPDATE recs_models SET active = false WHERE active
+
+-- name: activate_model
+UPDATE recs_models SET active = true WHERE version = %(version)s
+
+-- name: delete_old_models
+-- Readers may still hold the version before the active one: it stays until it is an hour old.
+WITH gone AS (DELETE FROM recs_models WHERE NOT active AND built_at < %(before)s RETURNING version)
+DELETE FROM recs_item_vectors WHERE version IN (SELECT version FROM gone)
+
+-- name: item_vectors
+SELECT content_id, embedding FROM recs_item_vectors WHERE version = %(version)s
+
+-- name: users_to_update
+-- Who acted since then, or whose embedding belongs to another version; those who waited longest first.
+SELECT u.user_id FROM (
+    SELECT user_id FROM user_actions WHERE received_at >= %(since)s
+    UNION SELECT user_id FROM user_embeddings WHERE model_version <> %(version)s) u
+LEFT JOIN user_embeddings e USING (user_id)
+ORDER BY e.updated_at NULLS FIRST, u.user_id
+
+-- name: make_embeddings_table
+CREATE TEMPORARY TABLE new_embeddings (user_id text, embedding vector) ON COMMIT DROP
+
+-- name: copy_embeddings
+COPY new_embeddings FROM STDIN (FORMAT binary)
+
+-- name: put_embeddings
+INSERT INTO user_embeddings (user_id, embedding, updated_at, model_version)
+SELECT user_id, embedding, %(now)s, %(version)s FROM new_embeddings ORDER BY user_id
+ON CONFLICT (user_id) DO UPDATE
+SET embedding = excluded.embedding, updated_at = excluded.updated_at, model_version = excluded.model_version
+
+-- name: delete_embeddings
+DELETE FROM user_embeddings WHERE user_id = ANY(%(user_ids)s)
+
+-- name: state
+SELECT value FROM recs_state WHERE name = %(name)s
+
+-- name: put_state
+INSERT INTO recs_state VALUES (%(name)s, %(value)s) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: embedding_counts
+SELECT count(*), extract(epoch FROM max(updated_at))::float8 FROM user_embeddings
+
+-- name: lock_schema
+SELECT pg_advisory_xact_lock(7240220)
+
+-- name: columns
+-- The columns of a relation as the search path finds it, with their types.
+SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+WHERE attrelid = to_regclass(%(relation)s) AND attnum > 0 AND NOT attisdropped
+
+-- name: server
+SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
+       (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')
+
+-- name: prune_actions
+-- Deletes some events that were received too long ago. Answers for each pair of user and content that lost a counted
+-- action: the earliest of those it lost, and the earliest that it keeps (this statement sees the old log).
+WITH doomed AS (
+    SELECT event_id FROM user_actions WHERE received_at < %(before)s LIMIT %(limit)s
+), deleted AS (
+    DELETE FROM user_actions WHERE event_id IN (SELECT event_id FROM doomed)
+    RETURNING user_id, content_id, action, occurred_at
+), pairs AS (
+    SELECT user_id, content_id, min(occurred_at) AS earliest
+    FROM deleted WHERE action = ANY(%(counted)s) GROUP BY user_id, content_id
+)
+SELECT n.deleted, p.content_id, extract(epoch FROM p.earliest)::float8,
+       (SELECT extract(epoch FROM min(a.occurred_at))::float8 FROM user_actions a
+        WHERE a.user_id = p.user_id AND a.content_id = p.content_id AND a.action = ANY(%(counted)s)
+          AND a.event_id NOT IN (SELECT event_id FROM doomed))
+FROM (SELECT count(*) AS deleted FROM deleted) n LEFT JOIN pairs p ON true
+
+-- name: delete_orphans
+-- Embeddings of users of whom the log knows nothing any more.
+DELETE FROM user_embeddings e WHERE NOT EXISTS (SELECT FROM user_actions a WHERE a.user_id = e.user_id)

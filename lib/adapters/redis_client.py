@@ -1,0 +1,44 @@
+"""One Upstash Redis client, bounded in time, with its errors in our words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from upstash_redis import Redis
+from upstash_redis.errors import UpstashError
+
+from lib.errors import RedisUnavailable
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 15.0  # a claim of several megabytes on a slow line
+
+_FIX = "Check UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, and that the database is running."
+
+
+class RedisClient:
+    """Runs commands. Never retries: the vendor's client would repeat a command whose answer got lost."""
+
+    def __init__(self, url: str, token: str) -> None:
+        # Without the base64 encoding one element that isn't UTF-8 can't make a whole answer unreadable.
+        self._redis = Redis(url, token, rest_encoding=None, rest_retries=0, allow_telemetry=False)
+        # The client has no timeout and no option for one: without this a call can hang for ever.
+        self._redis._http._client.timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+
+    def execute(self, *command: str | float) -> Any:
+        try:
+            return self._redis.execute([str(part) for part in command])
+        except UpstashError as error:
+            raise RedisUnavailable(f"Redis refused a command: {error}", fix=_FIX) from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError, TypeError) as error:
+            # The client lets an answer that isn't JSON, or of an unexpected shape, out as these.
+            raise RedisUnavailable(f"Redis doesn't answer: {_reason(error)}", fix=_FIX) from error
+
+    def script(self, source: str, keys: Sequence[str], arguments: Sequence[str | float]) -> Any:
+        return self.execute("EVAL", source, len(keys), *keys, *arguments)
+
+    def close(self) -> None:
+        self._redis._http._client.close()
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__} {error}".strip()

@@ -1,0 +1,82 @@
+"""The database's schema: bring it up to date, and look whether it fits."""
+
+from pathlib import Path
+
+from lib.adapters.database import QUERIES, Connection, Database
+
+SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
+SCHEMA_VERSION = "1"
+
+_TEXT = ("text", "character varying")
+_TIME = ("timestamp with time zone",)
+
+# What others rely on: relation -> column -> the types it may have. `content` may be a view or a foreign table.
+EXPECTED_COLUMNS: dict[str, dict[str, tuple[str, ...]]] = {
+    "content": {
+        "content_id": _TEXT,
+        "embedding": ("vector",),
+        "topics": ("text[]", "character varying[]"),
+        "language": _TEXT,
+        "published_at": _TIME,
+        "available": ("boolean",),
+        "updated_at": _TIME,
+    },
+    "user_actions": {
+        "event_id": _TEXT,
+        "user_id": _TEXT,
+        "content_id": _TEXT,
+        "action": _TEXT,
+        "value": ("double precision",),
+        "occurred_at": _TIME,
+        "received_at": _TIME,
+    },
+    "user_embeddings": {
+        "user_id": _TEXT,
+        "embedding": ("vector",),
+        "updated_at": _TIME,
+        "model_version": ("bigint",),
+    },
+}
+
+
+def migrate(database: Database) -> bool:
+    """Brings the schema up to date; answers whether there was anything to do. Two callers take turns."""
+    with database.transaction() as connection:
+        if is_current(connection):
+            return False
+    with database.transaction(seconds=60) as connection:
+        connection.execute(QUERIES["lock_schema"])
+        connection.execute(SCHEMA_SQL.encode())
+    return True
+
+
+def is_current(connection: Connection) -> bool:
+    if not _columns(connection, "recs_state"):
+        return False
+    row = connection.execute(QUERIES["state"], {"name": "schema"}).fetchone()
+    return row is not None and row[0] == SCHEMA_VERSION
+
+
+def column_problems(connection: Connection) -> list[tuple[str, str]]:
+    """(relation, what is wrong with it) for each relation that isn't as others rely on it."""
+    problems = []
+    for relation, expected in EXPECTED_COLUMNS.items():
+        found = _columns(connection, relation)
+        missing = [name for name in expected if name not in found]
+        odd = [f"{name} is {found[name]}" for name in expected if name in found and found[name] not in expected[name]]
+        if not found:
+            problems.append((relation, "it is missing"))
+        elif missing or odd:
+            problems.append((relation, "; ".join([f"it has no column {name}" for name in missing] + odd)))
+    return problems
+
+
+def server_versions(connection: Connection) -> tuple[str, str | None, str | None]:
+    """Postgres's version, the installed version of pgvector, and the one that could be installed."""
+    row = connection.execute(QUERIES["server"]).fetchone()
+    assert row is not None
+    return row[0], row[1], row[2]
+
+
+def _columns(connection: Connection, relation: str) -> dict[str, str]:
+    return dict(connection.execute(QUERIES["columns"], {"relation": relation}).fetchall())
