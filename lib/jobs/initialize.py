@@ -1,0 +1,52 @@
+"""What /api/init does: bring the schema up to date, make the four schedules, publish the minute's ticks, then check.
+
+Any number of calls end in the same state. Nothing that the caller sends has any influence on what is scheduled.
+"""
+
+from datetime import datetime
+
+from lib.adapters.schema import SCHEMA_SQL, migrate
+from lib.adapters.services import Services
+from lib.core.schedules import wanted_schedules
+from lib.errors import RecommenderError
+from lib.jobs.check_configuration import Check, Inspection, inspect
+from lib.jobs.publish_ticks import publish_ticks
+from lib.jobs.run import log
+
+
+def initialize(services: Services, now: datetime) -> Inspection:
+    """On a preview deployment, which shares production's variables, it only looks."""
+    if services.settings.is_preview:
+        note = Check("preview", "warning", "This is a preview deployment: nothing was made or changed, only looked at.")
+        inspection = inspect(services)
+        return Inspection((note, *inspection.checks), inspection.schedules)
+    failures = [*_bring_schema_up_to_date(services), *_make_schedules(services, now)]
+    inspection = inspect(services)
+    return Inspection((*inspection.checks, *failures), inspection.schedules)
+
+
+def _bring_schema_up_to_date(services: Services) -> list[Check]:
+    """What went wrong where the check that follows can't see it: that the role may not do it."""
+    try:
+        if migrate(services.database):
+            log.info("database schema brought up to date")
+    except RecommenderError as error:
+        if error.code == "forbidden":
+            fix = f"Run scripts/migrate with an owner's DATABASE_URL, or this SQL as an owner:\n{SCHEMA_SQL}"
+            return [Check("schema", "error", services.settings.redact(error.message), fix)]
+    return []
+
+
+def _make_schedules(services: Services, now: datetime) -> list[Check]:
+    """Only where QStash's calls would be let in; the check that follows says what is missing otherwise."""
+    settings = services.settings
+    try:
+        settings.require("QSTASH_TOKEN", "QSTASH_CURRENT_SIGNING_KEY", "QSTASH_NEXT_SIGNING_KEY", "NEXT_PUBLIC_APP_URL")
+        for schedule in wanted_schedules(settings.app_url, interval_seconds=settings.actions_interval_seconds):
+            services.qstash.put_schedule(schedule)
+        publish_ticks(services, now)
+    except RecommenderError as error:
+        message = settings.redact(error.message)
+        log.warning("QStash schedules could not be made: %s", message)
+        return [] if error.code == "settings" else [Check("schedules", "error", message, error.fix)]
+    return []

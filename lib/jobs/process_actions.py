@@ -1,0 +1,65 @@
+"""process_user_actions: drains the list of pending actions into the log. This is the five-second tick.
+
+1. Claim a batch under a lease: one Redis command, also where the list is empty, and then that is all.
+2. Write it to Postgres and delete the touched users' cached lists (lib/jobs/apply_batch.py).
+3. Acknowledge it, dead letters included. A drain that dies before this leaves the batch to the next claim, which
+   finds its events in the log already.
+4. Again, until the list is empty or the time is nearly spent.
+"""
+
+import time
+from collections import Counter
+from datetime import UTC, datetime
+
+from lib.adapters.action_queue import Claim
+from lib.adapters.services import Services
+from lib.core.schedules import PROCESS_ACTIONS
+from lib.errors import RecommenderError
+from lib.jobs.run import Deadline, Summary, failure, log, report
+
+LETTERS_LOGGED = 10  # of a batch; all of them are in the dead letters
+BATCH_SECONDS = 5.0  # left when a batch begins; a batch of the default size takes a fraction of a second
+
+
+def process_user_actions(services: Services, deadline: Deadline) -> Summary:
+    """Answers claimed = applied + duplicates + rejected, and how many elements are pending still.
+
+    Raises RedisUnavailable or PostgresUnavailable: what was claimed is given back and nothing is lost.
+    """
+    started = time.monotonic()
+    totals: Counter[str] = Counter(claimed=0, applied=0, duplicates=0, rejected=0)
+    claim = services.queue.claim()
+    idle = not claim.batch_id
+    while claim.batch_id:
+        totals.update(_process(services, claim))
+        if deadline.seconds_left < BATCH_SECONDS:
+            break
+        claim = services.queue.claim()
+    summary: Summary = {**totals, "pending": claim.pending}
+    if not idle:  # an idle tick has nothing to report: the claim has stamped last_run
+        report(services, PROCESS_ACTIONS.name, "ok", started, summary)
+    return summary
+
+
+def _process(services: Services, claim: Claim) -> dict[str, int]:
+    from lib.jobs.apply_batch import apply_batch  # numpy and Postgres, which an idle tick does without
+
+    started, now = time.monotonic(), datetime.now(UTC)
+    try:
+        counts, dead_letters = apply_batch(services, claim.batch_id, claim.elements, now=now)
+        services.queue.acknowledge(claim.batch_id, dead_letters, at=now.timestamp())
+    except Exception as error:
+        _give_back(services, claim.batch_id)
+        report(services, PROCESS_ACTIONS.name, failure(error), started, {})
+        raise
+    for letter in dead_letters[:LETTERS_LOGGED]:
+        log.warning("user action rejected: %s: %.200s", letter.reason, letter.raw)
+    log.info("user actions batch=%s %s", claim.batch_id, counts)
+    return counts
+
+
+def _give_back(services: Services, batch_id: str) -> None:
+    try:
+        services.queue.release(batch_id)
+    except RecommenderError:
+        log.warning("user actions batch=%s could not be given back; its lease will end by itself", batch_id)

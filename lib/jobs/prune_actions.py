@@ -1,0 +1,35 @@
+"""Retention: deletes what was received too long ago, and takes its part of popularity back, as if it had never come."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from lib.adapters.action_log import delete_orphaned_embeddings, lock_log, prune_actions
+from lib.adapters.services import Services
+from lib.core.popularity import first_action_changes
+from lib.jobs.change_popularity import change_popularity
+from lib.jobs.run import Deadline
+
+EVENTS_AT_ONCE = 5_000  # a transaction of a fraction of a second: ticks wait for the log's lock meanwhile
+BATCH_SECONDS = 5.0
+
+
+def prune_old_actions(services: Services, now: datetime, deadline: Deadline) -> int:
+    """Answers how many events went; what time was too short for goes at the next run."""
+    settings = services.settings
+    before = now - timedelta(days=settings.retention_days)
+    pruned = 0
+    while deadline.seconds_left > BATCH_SECONDS:
+        with services.database.transaction() as connection:
+            lock_log(connection)
+            change = prune_actions(connection, before=before, limit=EVENTS_AT_ONCE, counted=settings.positive_actions)
+            pairs = np.arange(len(change.content_ids))
+            # A loss is the same change as a gain, the other way round.
+            pairs, times, signs = first_action_changes(pairs, change.earliest, change.others)
+            change_popularity(connection, change.content_ids, pairs, times, -signs)
+            if change.events < EVENTS_AT_ONCE:
+                if pruned + change.events:
+                    delete_orphaned_embeddings(connection)
+                return pruned + change.events
+        pruned += change.events
+    return pruned

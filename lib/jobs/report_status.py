@@ -1,0 +1,89 @@
+"""What /api/status shows: what waits, what the jobs did, how fresh the results are.
+
+A service that is away takes its own part of the answer with it and no other.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from lib.adapters.embedding_store import count_embeddings, read_active_model
+from lib.adapters.services import Services
+from lib.core.schedules import JOBS
+from lib.errors import RecommenderError
+
+LATEST_LETTERS = 10
+LETTER_LENGTH = 500  # characters of a dead letter that are shown
+
+Section = dict[str, Any]
+
+
+def report_status(services: Services, now: datetime) -> Section:
+    """The document of /api/status. A part that could not be read is null, and `errors` says why."""
+    errors: list[str] = []
+
+    def section(read: Callable[[Services], Section], otherwise: Section) -> Section:
+        try:
+            return read(services)
+        except RecommenderError as error:
+            errors.append(services.settings.redact(error.message))
+            return otherwise
+
+    status: Section = {"generated_at": now.astimezone(UTC).isoformat()}
+    status |= section(_queue, {"pending": None, "in_flight": None, "dead_letters": None})
+    status |= section(_jobs, {"jobs": None})
+    status |= section(_embeddings, {"user_embeddings": None, "model": None})
+    status |= section(_cache, {"cache": None})
+    return {**status, "errors": errors}
+
+
+def _queue(services: Services) -> Section:
+    count, latest = services.queue.dead_letters(LATEST_LETTERS)
+    letters = [{**letter, "raw": letter["raw"][:LETTER_LENGTH], "at": iso(letter["at"])} for letter in latest]
+    return {
+        "pending": services.queue.count_pending(),
+        "in_flight": services.queue.count_in_flight(),
+        "dead_letters": {"count": count, "latest": letters},
+    }
+
+
+def _jobs(services: Services) -> Section:
+    return {"jobs": {name: _job(services, name) for name in JOBS}}
+
+
+def _job(services: Services, name: str) -> Section:
+    report = services.reports.read(name)
+    if not report:
+        return {"last_run": None, "outcome": "never ran", "duration_ms": None}
+    return {**report, "last_run": iso(report["last_run"])}
+
+
+def _embeddings(services: Services) -> Section:
+    with services.database.transaction() as connection:
+        users, updated_at = count_embeddings(connection)
+        model = read_active_model(connection)
+    shown = None
+    if model is not None:
+        shown = {
+            "version": model.version,
+            "built_at": model.built_at.astimezone(UTC).isoformat(),
+            "items": model.items,
+            "skipped": model.skipped,
+        }
+    return {"user_embeddings": {"users": users, "updated_at": iso(updated_at)}, "model": shown}
+
+
+def _cache(services: Services) -> Section:
+    cold_start = services.cache.cold_start()
+    return {
+        "cache": {
+            "cold_start_generated_at": cold_start["generated_at"] if cold_start else None,
+            "cold_start_contents": len(cold_start["items"]) if cold_start else 0,
+            "trending_topics": services.cache.trending_topics()[:LATEST_LETTERS],
+            "ttl_seconds": services.settings.cache_ttl_seconds,
+        }
+    }
+
+
+def iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,62 @@
+"""How a job runs: bounded in time, and reported."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lib.adapters.services import Services
+from lib.errors import RecommenderError
+
+log = logging.getLogger("recommendations")
+
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When a job must have ended, on the clock that never jumps."""
+
+    ends_at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, self.ends_at - time.monotonic())
+
+
+Job = Callable[[Services, datetime, Deadline], Summary]
+
+
+def run_and_report(name: str, job: Job, services: Services, *, budget_seconds: float) -> Summary:
+    """Runs the job now, keeps what it did for the status, and lets its error out after that."""
+    now, started = datetime.now(UTC), time.monotonic()
+    try:
+        summary = job(services, now, Deadline.after(budget_seconds))
+    except Exception as error:
+        report(services, name, failure(error), started, {})
+        raise
+    report(services, name, "ok", started, summary)
+    return summary
+
+
+def failure(error: Exception) -> str:
+    """A job's outcome where it ended in this error."""
+    return f"failed: {error.message if isinstance(error, RecommenderError) else type(error).__name__}"
+
+
+def report(services: Services, name: str, outcome: str, started: float, summary: Summary) -> None:
+    """Logs what a job did and keeps it for the status; `started` is of time.monotonic."""
+    outcome = services.settings.redact(outcome)
+    duration_ms = int((time.monotonic() - started) * 1000)
+    log.info("%s %s in %d ms %s", name, outcome, duration_ms, summary)
+    try:
+        services.reports.write(name, at=time.time(), outcome=outcome, duration_ms=duration_ms, summary=summary)
+    except RecommenderError as error:
+        # The work is done and safe; a report that Redis didn't take must not have it done again.
+        log.warning("%s: its report could not be kept: %s", name, services.settings.redact(error.message))
