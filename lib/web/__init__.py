@@ -1,0 +1,1 @@
+"""The edge: methods, authentication, JSON, errors to status codes, pages."""

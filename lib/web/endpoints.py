@@ -1,0 +1,136 @@
+"""The six endpoints: a request in, a job run, a response out. Jobs are imported where they run, because each function
+starts cold in a process of its own and needs no other's libraries."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from lib.adapters.services import Services
+from lib.core.actions import identifier_problem
+from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
+from lib.errors import ImpossibleJob, InvalidInput, QStashUnavailable
+from lib.jobs.run import Deadline, run_and_report
+from lib.web.http import Request, Response, html_response, json_response
+
+MAX_ITEMS = 100
+DEFAULT_ITEMS = 20
+MAX_LANGUAGE_LENGTH = 35  # of a BCP 47 tag
+
+
+def batch_process(request: Request, services: Services) -> Response:
+    """The ticks and the two-hourly learning: the body says which."""
+    body = _job_body(request, PROCESS_ACTIONS.name, UPDATE_EMBEDDINGS.name)
+    if body["action"] == "ping":
+        return json_response({"ok": True})
+    if body["action"] == UPDATE_EMBEDDINGS.name:
+        from lib.jobs.update_embeddings import process_user_embeddings
+
+        return _run(UPDATE_EMBEDDINGS.name, process_user_embeddings, services)
+    return json_response(_tick(services, publishes=body.get("publish_ticks") is True))
+
+
+def warm(request: Request, services: Services) -> Response:
+    if _job_body(request, WARM_CACHE.name)["action"] == "ping":
+        return json_response({"ok": True})
+    from lib.jobs.warm_cache import warm_cache
+
+    return _run(WARM_CACHE.name, warm_cache, services)
+
+
+def refresh(request: Request, services: Services) -> Response:
+    if _job_body(request, REFRESH_COLD_START.name)["action"] == "ping":
+        return json_response({"ok": True})
+    from lib.jobs.refresh_cold_start import refresh_cold_start
+
+    return _run(REFRESH_COLD_START.name, refresh_cold_start, services)
+
+
+def init(request: Request, services: Services) -> Response:
+    from lib.jobs.initialize import initialize
+
+    inspection = initialize(services, datetime.now(UTC))
+    status = "200 OK" if inspection.ok else "503 Service Unavailable"
+    if request.wants_html:
+        from lib.web.pages import render
+
+        return html_response(render("init.html", inspection=inspection), status)
+    return json_response(inspection.as_json(), status)
+
+
+def status(request: Request, services: Services) -> Response:
+    from lib.jobs.report_status import report_status
+
+    document = report_status(services, datetime.now(UTC))
+    if request.wants_html:
+        from lib.web.pages import render
+
+        return html_response(render("status.html", status=document))
+    return json_response(document)
+
+
+def recommendations(request: Request, services: Services) -> Response:
+    user_id = request.parameter("user_id")
+    if user_id is None:
+        raise InvalidInput("user_id is missing.", fix="Ask for /api/recommend?user_id=U&n=20.")
+    if problem := identifier_problem(user_id):
+        raise InvalidInput(f"user_id {problem}.", fix="Give the id that the app's actions carry.")
+    n, language = _number_of_items(request), _language(request)
+    from lib.jobs.recommend import recommend
+
+    return json_response(recommend(services, user_id=user_id, n=n, language=language, now=datetime.now(UTC)))
+
+
+def _run(name: str, job: Any, services: Services) -> Response:
+    return json_response(run_and_report(name, job, services, budget_seconds=services.settings.job_time_budget_seconds))
+
+
+def _tick(services: Services, *, publishes: bool) -> dict[str, Any]:
+    """Publishes first, so that a long drain delays no tick; drains also where QStash refuses the others."""
+    from lib.jobs.process_actions import process_user_actions
+
+    refusal = None
+    published = {}
+    if publishes:
+        from lib.jobs.publish_ticks import publish_ticks
+
+        try:
+            published = {"ticks_published": publish_ticks(services, datetime.now(UTC))}
+        except QStashUnavailable as error:
+            refusal = error
+    summary = process_user_actions(services, Deadline.after(services.settings.actions_time_budget_seconds))
+    if refusal is not None:
+        raise refusal  # QStash tries again, and the slots still ahead are published then
+    return {**summary, **published}
+
+
+def _job_body(request: Request, *names: str) -> dict[str, Any]:
+    """The message's body. An empty one is enough where the endpoint has one job only."""
+    try:
+        body = json.loads(request.body) if request.body.strip() else {}
+    except (ValueError, RecursionError):
+        raise ImpossibleJob("The body is not JSON.", fix=_body_fix(names)) from None
+    if isinstance(body, dict) and "action" not in body and len(names) == 1:
+        body = {**body, "action": names[0]}
+    if not isinstance(body, dict) or body.get("action") not in (*names, "ping"):
+        raise ImpossibleJob("The body names no action of this endpoint.", fix=_body_fix(names))
+    return body
+
+
+def _body_fix(names: tuple[str, ...]) -> str:
+    return "Send " + " or ".join(json.dumps({"action": name}) for name in names) + "."
+
+
+def _number_of_items(request: Request) -> int:
+    text = request.parameter("n")
+    if text is None:
+        return DEFAULT_ITEMS
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_ITEMS):
+        raise InvalidInput(f"n must be a whole number from 1 to {MAX_ITEMS}.", fix="Ask for n=20, say.")
+    return int(text)
+
+
+def _language(request: Request) -> str | None:
+    text = request.parameter("language")
+    if text is not None and not (0 < len(text) <= MAX_LANGUAGE_LENGTH and text.replace("-", "").isalnum()):
+        raise InvalidInput("language must be a tag such as en or zh-CN.", fix="Leave it out for every language.")
+    return text

@@ -1,0 +1,83 @@
+"""A request and a response, as much as six endpoints need of WSGI."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+from lib.errors import InvalidInput, PayloadTooLarge
+
+CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+MAX_BODY_BYTES = 1_000_000  # QStash's free plan ends there; our own messages have some 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """`headers` by lower-case name; `query` with the values of each name; `remote_address` may be unknown."""
+
+    method: str
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    body: bytes
+    remote_address: str | None
+
+    @property
+    def wants_html(self) -> bool:
+        """A browser names text/html; curl and programs don't."""
+        return "text/html" in self.headers.get("accept", "")
+
+    def parameter(self, name: str) -> str | None:
+        """The value of a query parameter, None where it is absent. Raises InvalidInput where it comes twice."""
+        values = self.query.get(name, [])
+        if len(values) > 1:
+            raise InvalidInput(f"{name} is given {len(values)} times.", fix=f"Give {name} once.")
+        return values[0] if values else None
+
+
+@dataclass(frozen=True)
+class Response:
+    status: str  # "200 OK"
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_request(environ: Mapping[str, Any]) -> Request:
+    """Raises PayloadTooLarge, without reading, for a body that is too long."""
+    headers = {name[5:].lower().replace("_", "-"): value for name, value in environ.items() if name.startswith("HTTP_")}
+    return Request(
+        method=environ["REQUEST_METHOD"],
+        query=parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True),
+        headers=headers,
+        body=_read_body(environ),
+        remote_address=environ.get("REMOTE_ADDR") or None,
+    )
+
+
+def _read_body(environ: Mapping[str, Any]) -> bytes:
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length:
+        if not length.isascii() or not length.isdigit():
+            raise InvalidInput("Content-Length is no number.")
+        if int(length[:12]) > MAX_BODY_BYTES:
+            raise PayloadTooLarge(fix=f"Send at most {MAX_BODY_BYTES:,} bytes.")
+        return bytes(environ["wsgi.input"].read(int(length)))
+    if not environ.get("wsgi.input_terminated"):
+        return b""  # without a length and an end, reading would wait for ever
+    body = bytes(environ["wsgi.input"].read(MAX_BODY_BYTES + 1))
+    if len(body) > MAX_BODY_BYTES:
+        raise PayloadTooLarge(fix=f"Send at most {MAX_BODY_BYTES:,} bytes.")
+    return body
+
+
+def json_response(document: Any, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Response:
+    body = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    return Response(status, body, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+
+
+def html_response(page: str, status: str = "200 OK") -> Response:
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
+    return Response(status, page.encode("utf-8", "replace"), headers)
