@@ -1,0 +1,115 @@
+"""scripts/dev: everything on this machine, from the services to the functions, with traffic to watch."""
+
+import argparse
+import fcntl
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+
+from local.embedded import ServerError
+from local.environment import Named, read_files
+from local.functions import ROOT
+from local.replay import replay
+from local.sample import SampleTraffic
+from local.stack import Stack, running_stack, write_environment
+
+FOLDER = ROOT / ".local"
+INIT_SECONDS = 60.0
+FIRST_TICK_SECONDS = 75.0  # where the ticks come once a minute
+
+
+def main() -> int:
+    options = _parse()
+    named = read_files(ROOT)
+    if named.real and (options.fresh or options.replay):
+        print(f"--fresh and --replay are for embedded services, but .env.local or .env names real {_listed(named)}.")
+        return 2
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job ignores SIGINT otherwise
+        signal.signal(number, signal.default_int_handler)
+    try:
+        with _only_one():
+            environment_file = FOLDER / "env"
+            environment_file.unlink(missing_ok=True)
+            print("Starting the services and the functions ...", flush=True)
+            with running_stack(FOLDER, named, port=options.port, fresh=options.fresh) as stack:
+                _serve(stack, options, named, environment_file)
+    except KeyboardInterrupt:
+        print("\nStopped; the data is kept in .local/.")
+    except ServerError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+@contextmanager
+def _only_one() -> Iterator[None]:
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / "dev.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServerError("scripts/dev runs in this folder already: stop that one first.") from None
+        yield
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/dev", description=__doc__)
+    parser.add_argument("--port", type=int, default=3000, help="of the functions (default 3000)")
+    parser.add_argument("--no-sample", action="store_true", help="feed no sample traffic")
+    parser.add_argument("--fresh", action="store_true", help="begin with empty data")
+    parser.add_argument("--init", action="store_true", help="call /api/init though .env.local names real services")
+    parser.add_argument("--replay", type=Path, metavar="PATH", help="push the ratings of a MovieTweetings folder")
+    return parser.parse_args()
+
+
+def _serve(stack: Stack, options: argparse.Namespace, named: Named, environment_file: Path) -> None:
+    url = stack.url
+    if named.real:
+        print(f"Real services from .env.local or .env: {_listed(named)}. Nothing is fed.")
+    if not named.real or options.init:
+        _initialize(url)
+    if not named.real:
+        _wait_for_first_tick(url)
+    write_environment(environment_file, stack.environment)
+    print(f"ready {url}")
+    print(f"  {url}/api/init      configuration and schedules")
+    print(f"  {url}/api/status    what waits, what the jobs did")
+    print(f"  {stack.environment.get('QSTASH_URL', 'https://console.upstash.com/qstash')}/      messages of QStash")
+    print(f"  variables for another shell: {environment_file}; log: {FOLDER / 'functions.log'}", flush=True)
+    if options.replay:
+        replay(options.replay, stack)
+    elif not named.real and not options.no_sample:
+        SampleTraffic(stack.environment).start()
+    stack.wait()
+
+
+def _initialize(url: str) -> None:
+    """What a person does once after deploying; every call ends in the same state."""
+    answer = httpx.get(f"{url}/api/init", timeout=INIT_SECONDS).json()
+    for check in answer.get("checks", []):
+        if check["status"] == "error":
+            print(f"❌ {check['message']} {check['fix']}")
+
+
+def _wait_for_first_tick(url: str) -> None:
+    started = time.time()
+    while time.time() < started + FIRST_TICK_SECONDS:
+        jobs = httpx.get(f"{url}/api/status", timeout=INIT_SECONDS).json().get("jobs") or {}
+        if _ran_since(jobs.get("process_user_actions", {}).get("last_run"), started):
+            return
+        time.sleep(0.1)
+    raise ServerError("No tick arrived: open the page of the local QStash and see what became of the messages.")
+
+
+def _ran_since(last_run: str | None, started: float) -> bool:
+    return last_run is not None and datetime.fromisoformat(last_run).timestamp() >= int(started)
+
+
+def _listed(named: Named) -> str:
+    return " and ".join(sorted(named.real))

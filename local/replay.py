@@ -1,0 +1,170 @@
+"""scripts/dev --replay PATH: pushes the ratings of a MovieTweetings folder as an app would, and shows what they do.
+
+The folder holds ratings.dat (user::movie::rating::unix seconds), movies.dat (movie::title::genres) and vectors.npz
+(ids, vectors). The ratings go onto the list in order of time, shifted so that the last is now; the schedules do the
+rest. Every action's id is made of its rating, so a second replay applies nothing.
+"""
+
+import json
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psycopg
+from pgvector.psycopg import register_vector
+from upstash_redis import Redis
+
+from local.embedded import ServerError
+from local.stack import Stack
+
+PUSHED_AT_ONCE = 1_000
+DRAIN_SECONDS = 1_800.0
+CHANGE_SECONDS = 60.0
+USERS_SHOWN = 3
+SHOWN_ITEMS = 5
+ID_PREFIX = "movietweetings:"
+
+_INSERT = """
+INSERT INTO content (content_id, embedding, topics, published_at) VALUES (%s, %s, %s, %s)
+ON CONFLICT (content_id) DO UPDATE SET embedding = excluded.embedding, topics = excluded.topics
+"""
+_COUNTS = """
+SELECT (SELECT count(*) FROM user_actions WHERE starts_with(event_id, %(prefix)s)),
+       (SELECT count(*) FROM user_embeddings)
+"""
+
+
+@dataclass(frozen=True)
+class Movie:
+    title: str
+    genres: list[str]
+
+
+def replay(folder: Path, stack: Stack) -> None:
+    movies, actions = read_folder(folder, now=time.time())
+    _Replay(stack, movies).run(folder, actions)
+
+
+def read_folder(folder: Path, *, now: float) -> tuple[dict[str, Movie], list[dict[str, Any]]]:
+    """The films by id, and the ratings as actions, the oldest first and the last of them at `now`."""
+    try:
+        film_lines = (folder / "movies.dat").read_text(encoding="utf-8").splitlines()
+        rating_lines = (folder / "ratings.dat").read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ServerError(f"The folder to replay can't be read: {error}") from error
+    films = (line.split("::") for line in film_lines)
+    movies = {movie.lstrip("0"): Movie(title, genres.split("|") if genres else []) for movie, title, genres in films}
+    ratings = sorted((line.split("::") for line in rating_lines), key=lambda rating: int(rating[3]))
+    shift = now - int(ratings[-1][3])
+    return movies, [_action(*rating, shift=shift) for rating in ratings]
+
+
+def _action(user: str, movie: str, rating: str, timestamp: str, *, shift: float) -> dict[str, Any]:
+    stars = int(rating)
+    return {
+        "id": f"{ID_PREFIX}{user}:{movie}:{timestamp}",
+        "user_id": user,
+        "content_id": movie.lstrip("0"),
+        "action": "like" if stars >= 7 else "view" if stars >= 5 else "dislike",
+        "value": stars,
+        "timestamp": round(int(timestamp) + shift, 3),
+    }
+
+
+class _Replay:
+    def __init__(self, stack: Stack, movies: dict[str, Movie]) -> None:
+        environment = stack.environment
+        self._movies = movies
+        self._database_url = environment["DATABASE_URL"]
+        self._redis = Redis(environment["UPSTASH_REDIS_REST_URL"], environment["UPSTASH_REDIS_REST_TOKEN"])
+        self._http = httpx.Client(base_url=stack.url, timeout=300)
+
+    def run(self, folder: Path, actions: list[dict[str, Any]]) -> None:
+        self._add_content(folder)
+        applied_before, _ = self._counts()
+        rejected_before = self._status()["dead_letters"]["count"]
+        self._push(actions)
+        self._wait_until_drained(len(actions))
+        print("learning embeddings ...", flush=True)
+        learned = self._http.post("/api/actions/batch-process", json={"action": "process_user_embeddings"}).json()
+        applied, embeddings = self._counts()
+        rejected = self._status()["dead_letters"]["count"] - rejected_before
+        print(f"pushed {len(actions)}, applied {applied - applied_before}, rejected {rejected}")
+        print(f"{embeddings} users have an embedding ({learned.get('users_updated')} updated now)")
+        for user_id in _interesting_users(actions):
+            self._show_change(user_id)
+
+    def _add_content(self, folder: Path) -> None:
+        with np.load(folder / "vectors.npz") as data:
+            vectors = dict(zip(data["ids"].tolist(), data["vectors"].astype(np.float32), strict=True))
+        rows = [(movie, vectors.get(movie), film.genres, _year(film.title)) for movie, film in self._movies.items()]
+        print(f"writing {len(rows)} films into content ...", flush=True)
+        with psycopg.connect(self._database_url) as connection:
+            register_vector(connection)
+            connection.cursor().executemany(_INSERT, rows)
+
+    def _push(self, actions: list[dict[str, Any]]) -> None:
+        for first in range(0, len(actions), PUSHED_AT_ONCE):
+            chunk = actions[first : first + PUSHED_AT_ONCE]
+            self._redis.lpush("pending_user_actions", *[json.dumps(action) for action in chunk])
+            if (first + len(chunk)) % (10 * PUSHED_AT_ONCE) == 0:
+                print(f"pushed {first + len(chunk)} of {len(actions)}", flush=True)
+
+    def _wait_until_drained(self, total: int) -> None:
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < deadline:
+            status = self._status()
+            waiting = status["pending"] + status["in_flight"]
+            if waiting == 0:
+                return
+            print(f"draining: {waiting} of {total} left", flush=True)
+            time.sleep(2)
+        raise ServerError("The list was not drained in time: see .local/functions.log.")
+
+    def _show_change(self, user_id: str) -> None:
+        before = self._list(user_id)
+        liked = before[0]
+        action = {"id": str(uuid.uuid4()), "user_id": user_id, "content_id": liked, "action": "like"}
+        self._redis.lpush("pending_user_actions", json.dumps(action))
+        began = time.monotonic()
+        while (after := self._list(user_id)) == before and time.monotonic() < began + CHANGE_SECONDS:
+            time.sleep(0.5)
+        print(f"\nuser {user_id} sees        {self._titles(before)}")
+        print(f"  likes             {self._titles([liked])}")
+        print(f"  {time.monotonic() - began:4.1f} s later sees {self._titles(after)}", flush=True)
+
+    def _list(self, user_id: str) -> list[str]:
+        answer = self._http.get("/api/recommend", params={"user_id": user_id, "n": SHOWN_ITEMS}).json()
+        return [item["content_id"] for item in answer["items"]]
+
+    def _titles(self, content_ids: list[str]) -> str:
+        return "; ".join(self._movies[content_id].title for content_id in content_ids if content_id in self._movies)
+
+    def _status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self._http.get("/api/status").json()
+        return status
+
+    def _counts(self) -> tuple[int, int]:
+        with psycopg.connect(self._database_url) as connection:
+            row = connection.execute(_COUNTS, {"prefix": ID_PREFIX}).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+
+def _year(title: str) -> datetime | None:
+    """MovieTweetings' titles end in the year: Chance (2013)."""
+    year = title[-5:-1]
+    return datetime(int(year), 1, 1, tzinfo=UTC) if year.isdigit() and int(year) > 0 else None
+
+
+def _interesting_users(actions: list[dict[str, Any]]) -> list[str]:
+    """Three of the last active users who have a history to go by."""
+    lengths = Counter(action["user_id"] for action in actions)
+    latest = dict.fromkeys(action["user_id"] for action in reversed(actions))
+    return [user_id for user_id in latest if lengths[user_id] >= 10][:USERS_SHOWN]

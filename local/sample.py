@@ -1,0 +1,78 @@
+"""Sample traffic for scripts/dev: some content, and users with tastes who act on it."""
+
+import json
+import random
+import threading
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from upstash_redis import Redis
+
+TOPICS = {
+    "travel": "en",
+    "cooking": "en",
+    "music": "en",
+    "football": "en",
+    "cinema": "en",
+    "机器学习": "zh",
+    "摄影": "zh",
+    "旅行": "zh",
+}
+CONTENTS_A_TOPIC = 25
+USERS = 60
+FIRST_ACTIONS = 600  # pushed at once, so that there is something to recommend
+PAUSE_SECONDS = 1.0
+OWN_TASTE = 0.8  # how often a user picks from his own topics
+
+_INSERT = """
+INSERT INTO content (content_id, topics, language, published_at) VALUES (%s, %s, %s, %s)
+ON CONFLICT (content_id) DO NOTHING
+"""
+
+
+class SampleTraffic:
+    """A thread that pushes actions as an app would, until the process ends."""
+
+    def __init__(self, environment: Mapping[str, str], *, seed: int = 1) -> None:
+        self._environment = environment
+        self._random = random.Random(seed)  # noqa: S311 - tastes, no secrets
+
+    def start(self) -> None:
+        add_content(self._environment["DATABASE_URL"], now=datetime.now(UTC))
+        threading.Thread(target=self._run, name="sample-traffic", daemon=True).start()
+
+    def _run(self) -> None:
+        url, token = (self._environment[f"UPSTASH_REDIS_REST_{part}"] for part in ("URL", "TOKEN"))
+        redis = Redis(url, token)
+        redis.lpush("pending_user_actions", *[self._action() for _ in range(FIRST_ACTIONS)])
+        while not threading.Event().wait(PAUSE_SECONDS):
+            redis.lpush("pending_user_actions", self._action())
+
+    def _action(self) -> str:
+        user = self._random.randrange(USERS)
+        own = (user % len(TOPICS), (user // len(TOPICS)) % len(TOPICS))
+        topic = self._random.choice(own) if self._random.random() < OWN_TASTE else self._random.randrange(len(TOPICS))
+        action = {
+            "id": str(uuid.uuid4()),
+            "user_id": f"sample-user-{user}",
+            "content_id": content_id(list(TOPICS)[topic], self._random.randrange(CONTENTS_A_TOPIC)),
+            "action": self._random.choices(("view", "click", "like", "skip"), (6, 3, 2, 1))[0],
+            "timestamp": datetime.now(UTC).isoformat(),
+        }
+        return json.dumps(action)
+
+
+def content_id(topic: str, number: int) -> str:
+    return f"sample-{topic}-{number}"
+
+
+def add_content(database_url: str, *, now: datetime) -> None:
+    rows = [
+        (content_id(topic, number), [topic], language, now - timedelta(hours=number))
+        for topic, language in TOPICS.items()
+        for number in range(CONTENTS_A_TOPIC)
+    ]
+    with psycopg.connect(database_url) as connection, connection.cursor() as cursor:
+        cursor.executemany(_INSERT, rows)
