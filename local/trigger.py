@@ -1,0 +1,27 @@
+"""scripts/trigger NAME: runs one job now on the configured deployment, by publishing a signed QStash message."""
+
+import argparse
+
+from lib.adapters.services import Services
+from lib.core.schedules import JOBS
+from lib.errors import RecommenderError
+from local.configuration import read_configuration
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/trigger", description=__doc__)
+    parser.add_argument("name", choices=sorted(JOBS), metavar="NAME", help=", ".join(sorted(JOBS)))
+    job = JOBS[parser.parse_args().name]
+    settings = read_configuration()
+    services = Services(settings)
+    url = settings.app_url + job.path
+    try:
+        settings.require("QSTASH_TOKEN", "NEXT_PUBLIC_APP_URL")
+        message_id = services.qstash.publish(url=url, body=job.body, retries=0)
+    except RecommenderError as error:
+        print(f"❌ {settings.redact(error.message)}\n   → {error.fix}")
+        return 1
+    finally:
+        services.close()
+    print(f"✅ {job.name} published to {url} as {message_id}; its result is in /api/status.")
+    return 0
