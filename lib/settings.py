@@ -3,37 +3,27 @@ a Problem, so that /api/init can show all of them at once; `require` raises for 
 """
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from lib.core.actions import ACTION_NAMES
 from lib.core.defaults import (
-    HALF_LIVES_HOURS,
     HISTORY_LENGTH,
     INTEREST_HALF_LIFE_DAYS,
     POPULARITY_HALF_LIFE_HOURS,
     POPULARITY_WEIGHT,
 )
-from lib.core.schedules import interval_problem
 from lib.errors import SettingsError
-
-DEFAULT_WEIGHTS = {
-    "view": 1.0,
-    "click": 1.0,
-    "dwell": 1.0,
-    "comment": 2.0,
-    "like": 3.0,
-    "save": 3.0,
-    "share": 3.0,
-    "purchase": 4.0,
-    "skip": -0.5,
-    "dislike": -2.0,
-    "hide": -2.0,
-}
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+from lib.setting_values import (
+    DEFAULT_WEIGHTS,
+    TUNABLES,
+    app_url_problem,
+    database_url_problem,
+    http_url_problem,
+    redis_url_problem,
+    token_problem,
+)
 
 
 @dataclass(frozen=True)
@@ -121,12 +111,12 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     """Reads every variable. The names and units are in .env.example."""
     reader = _Reader(environ)
     values: dict[str, Any] = {
-        "qstash_token": reader.text("QSTASH_TOKEN", _no_check, QSTASH_FIX),
-        "qstash_current_signing_key": reader.text("QSTASH_CURRENT_SIGNING_KEY", _no_check, QSTASH_FIX),
-        "qstash_next_signing_key": reader.text("QSTASH_NEXT_SIGNING_KEY", _no_check, QSTASH_FIX),
-        "redis_url": reader.text("UPSTASH_REDIS_REST_URL", _redis_url, REDIS_FIX, "KV_REST_API_URL").rstrip("/"),
-        "redis_token": reader.text("UPSTASH_REDIS_REST_TOKEN", _no_check, REDIS_FIX, "KV_REST_API_TOKEN"),
-        "database_url": reader.text("DATABASE_URL", _database_url, DATABASE_FIX, "POSTGRES_URL"),
+        "qstash_token": reader.text("QSTASH_TOKEN", token_problem, QSTASH_FIX),
+        "qstash_current_signing_key": reader.text("QSTASH_CURRENT_SIGNING_KEY", token_problem, QSTASH_FIX),
+        "qstash_next_signing_key": reader.text("QSTASH_NEXT_SIGNING_KEY", token_problem, QSTASH_FIX),
+        "redis_url": reader.text("UPSTASH_REDIS_REST_URL", redis_url_problem, REDIS_FIX, "KV_REST_API_URL").rstrip("/"),
+        "redis_token": reader.text("UPSTASH_REDIS_REST_TOKEN", token_problem, REDIS_FIX, "KV_REST_API_TOKEN"),
+        "database_url": reader.text("DATABASE_URL", database_url_problem, DATABASE_FIX, "POSTGRES_URL"),
         "admin_api_key": reader.get("ADMIN_API_KEY"),
         "bypass_secret": reader.get("VERCEL_AUTOMATION_BYPASS_SECRET"),
         "vercel_env": reader.get("VERCEL_ENV"),
@@ -134,7 +124,9 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     }
     values |= reader.app_url()
     if reader.get("QSTASH_URL"):
-        values["qstash_url"] = reader.text("QSTASH_URL", _http_url, "Leave it out, or copy it from QStash's console.")
+        values["qstash_url"] = reader.text(
+            "QSTASH_URL", http_url_problem, "Leave it out, or copy it from QStash's console."
+        )
     for name, check in TUNABLES.items():
         if reader.get(name):
             values[name.lower()] = reader.tunable(name, check)
@@ -181,7 +173,7 @@ class _Reader:
         production = self.get("VERCEL_PROJECT_PRODUCTION_URL")
         if not self.get(name) and production:
             return {"app_url": f"https://{production}", "app_url_is_guessed": True}
-        return {"app_url": self.text(name, _app_url, APP_URL_FIX).rstrip("/")}
+        return {"app_url": self.text(name, app_url_problem, APP_URL_FIX).rstrip("/")}
 
     def tunable(self, name: str, check: Callable[[str], Any]) -> Any:
         default = Settings.__dataclass_fields__[name.lower()]
@@ -193,112 +185,3 @@ class _Reader:
 
     def _add(self, variable: str, message: str, fix: str) -> None:
         self.problems.append(Problem(variable, message, fix))
-
-
-def _no_check(value: str) -> str:
-    return "holds a space or a line break" if re.search(r"\s", value) else ""
-
-
-def _http_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    return "" if usable and not re.search(r"\s", value) else "is no http(s) URL"
-
-
-def _redis_url(value: str) -> str:
-    if value.startswith(("redis://", "rediss://")):
-        return "is the address for the Redis protocol; the one needed is for REST and begins with https://"
-    return _http_url(value)
-
-
-def _app_url(value: str) -> str:
-    problem = _http_url(value)
-    if problem:
-        return problem
-    parts = urlsplit(value)
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        return "must be a bare address, without a path, query or user name"
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
-        return "begins with http://; a public app must use https://, and redirects count as failed deliveries"
-    return ""
-
-
-def _database_url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("postgres", "postgresql") and bool(parts.hostname or "host=" in parts.query)
-        usable = usable and parts.port != 0
-    except ValueError:
-        usable = False
-    return "" if usable else "is no Postgres URL (postgresql://user:password@host/database)"
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def check(value: str) -> int:
-        if not re.fullmatch(r"\d{1,12}", value) or not low <= int(value) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}, not {value[:40]!r}")
-        return int(value)
-
-    return check
-
-
-def _number(low: float, high: float) -> Callable[[str], float]:
-    def check(value: str) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high:
-            raise ValueError(f"must be a number from {low:g} to {high:g}, not {value[:40]!r}")
-        return number
-
-    return check
-
-
-def _interval(value: str) -> int:
-    seconds = _whole(1, 1800)(value)
-    if problem := interval_problem(seconds):
-        raise ValueError(problem)
-    return seconds
-
-
-def _half_life(value: str) -> float:
-    hours = _number(0, 1e9)(value)
-    finite = [half_life for half_life in HALF_LIVES_HOURS if half_life < float("inf")]
-    if hours not in finite:
-        raise ValueError(f"must be one of the half-lives that are kept: {', '.join(f'{h:g}' for h in finite)} hours")
-    return hours
-
-
-def _weights(value: str) -> dict[str, float]:
-    weights = dict(DEFAULT_WEIGHTS)
-    for part in value.split(","):
-        name, _, weight = (piece.strip() for piece in part.partition("="))
-        if name not in ACTION_NAMES:
-            raise ValueError(f"names {name[:40]!r}; the actions are {', '.join(ACTION_NAMES)}")
-        weights[name] = _number(-100, 100)(weight)
-    return weights
-
-
-TUNABLES: dict[str, Callable[[str], Any]] = {
-    "ACTIONS_INTERVAL_SECONDS": _interval,
-    "ACTIONS_TIME_BUDGET_SECONDS": _number(1, 780),
-    "JOB_TIME_BUDGET_SECONDS": _number(1, 780),
-    "CLAIM_MAX_ELEMENTS": _whole(1, 20_000),
-    "CLAIM_LEASE_SECONDS": _whole(5, 3_600),
-    "DEAD_LETTERS_MAX": _whole(1, 1_000_000),
-    "DATABASE_MAX_CONNECTIONS": _whole(1, 100),
-    "ACTION_WEIGHTS": _weights,
-    "HISTORY_LENGTH": _whole(1, 5_000),
-    "INTEREST_HALF_LIFE_DAYS": _number(0.01, 3_650),
-    "POPULARITY_HALF_LIFE_HOURS": _half_life,
-    "POPULARITY_WEIGHT": _number(0, 100),
-    "MODEL_MAX_AGE_HOURS": _number(0, 8_760),
-    "MODEL_MAX_ACTIONS": _whole(1_000, 20_000_000),
-    "ACTIVE_USER_DAYS": _number(0.01, 3_650),
-    "CACHE_TTL_SECONDS": _whole(10, 604_800),
-    "RETENTION_DAYS": _whole(1, 36_500),
-}

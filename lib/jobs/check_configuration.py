@@ -13,7 +13,8 @@ from lib.adapters.schema import column_problems, is_current, server_versions
 from lib.adapters.services import Services
 from lib.core.schedules import Schedule, host_of, monthly_cost, owner_of, wanted_schedules
 from lib.errors import RecommenderError
-from lib.settings import APP_URL_FIX, LOOPBACK_HOSTS, QSTASH_FIX
+from lib.setting_values import LOOPBACK_HOSTS
+from lib.settings import APP_URL_FIX, QSTASH_FIX
 
 FREE_MESSAGES_A_DAY = 1_000  # QStash's free plan
 FREE_COMMANDS_A_MONTH = 500_000  # Upstash Redis's free plan

@@ -1,0 +1,136 @@
+"""What each variable may hold. A `..._problem` says what is wrong as the rest of a sentence, empty where nothing is;
+a check of TUNABLES answers the parsed value or raises ValueError with that sentence.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from lib.core.actions import ACTION_NAMES
+from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.schedules import interval_problem
+
+DEFAULT_WEIGHTS = {
+    "view": 1.0,
+    "click": 1.0,
+    "dwell": 1.0,
+    "comment": 2.0,
+    "like": 3.0,
+    "save": 3.0,
+    "share": 3.0,
+    "purchase": 4.0,
+    "skip": -0.5,
+    "dislike": -2.0,
+    "hide": -2.0,
+}
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+def token_problem(value: str) -> str:
+    return "holds a space or a line break" if re.search(r"\s", value) else ""
+
+
+def http_url_problem(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    return "" if usable and not re.search(r"\s", value) else "is no http(s) URL"
+
+
+def redis_url_problem(value: str) -> str:
+    if value.startswith(("redis://", "rediss://")):
+        return "is the address for the Redis protocol; the one needed is for REST and begins with https://"
+    return http_url_problem(value)
+
+
+def app_url_problem(value: str) -> str:
+    problem = http_url_problem(value)
+    if problem:
+        return problem
+    parts = urlsplit(value)
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+        return "must be a bare address, without a path, query or user name"
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+        return "begins with http://; a public app must use https://, and redirects count as failed deliveries"
+    return ""
+
+
+def database_url_problem(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("postgres", "postgresql") and bool(parts.hostname or "host=" in parts.query)
+        usable = usable and parts.port != 0
+    except ValueError:
+        usable = False
+    return "" if usable else "is no Postgres URL (postgresql://user:password@host/database)"
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def check(value: str) -> int:
+        if not re.fullmatch(r"\d{1,12}", value) or not low <= int(value) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}, not {value[:40]!r}")
+        return int(value)
+
+    return check
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def check(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high:
+            raise ValueError(f"must be a number from {low:g} to {high:g}, not {value[:40]!r}")
+        return number
+
+    return check
+
+
+def _interval(value: str) -> int:
+    seconds = _whole(1, 1800)(value)
+    if problem := interval_problem(seconds):
+        raise ValueError(problem)
+    return seconds
+
+
+def _half_life(value: str) -> float:
+    hours = _number(0, 1e9)(value)
+    finite = [half_life for half_life in HALF_LIVES_HOURS if half_life < float("inf")]
+    if hours not in finite:
+        raise ValueError(f"must be one of the half-lives that are kept: {', '.join(f'{h:g}' for h in finite)} hours")
+    return hours
+
+
+def _weights(value: str) -> dict[str, float]:
+    weights = dict(DEFAULT_WEIGHTS)
+    for part in value.split(","):
+        name, _, weight = (piece.strip() for piece in part.partition("="))
+        if name not in ACTION_NAMES:
+            raise ValueError(f"names {name[:40]!r}; the actions are {', '.join(ACTION_NAMES)}")
+        weights[name] = _number(-100, 100)(weight)
+    return weights
+
+
+TUNABLES: dict[str, Callable[[str], Any]] = {
+    "ACTIONS_INTERVAL_SECONDS": _interval,
+    "ACTIONS_TIME_BUDGET_SECONDS": _number(1, 780),
+    "JOB_TIME_BUDGET_SECONDS": _number(1, 780),
+    "CLAIM_MAX_ELEMENTS": _whole(1, 20_000),
+    "CLAIM_LEASE_SECONDS": _whole(5, 3_600),
+    "DEAD_LETTERS_MAX": _whole(1, 1_000_000),
+    "DATABASE_MAX_CONNECTIONS": _whole(1, 100),
+    "ACTION_WEIGHTS": _weights,
+    "HISTORY_LENGTH": _whole(1, 5_000),
+    "INTEREST_HALF_LIFE_DAYS": _number(0.01, 3_650),
+    "POPULARITY_HALF_LIFE_HOURS": _half_life,
+    "POPULARITY_WEIGHT": _number(0, 100),
+    "MODEL_MAX_AGE_HOURS": _number(0, 8_760),
+    "MODEL_MAX_ACTIONS": _whole(1_000, 20_000_000),
+    "ACTIVE_USER_DAYS": _number(0.01, 3_650),
+    "CACHE_TTL_SECONDS": _whole(10, 604_800),
+    "RETENTION_DAYS": _whole(1, 36_500),
+}
