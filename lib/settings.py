@@ -117,16 +117,14 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         "redis_url": reader.text("UPSTASH_REDIS_REST_URL", redis_url_problem, REDIS_FIX, "KV_REST_API_URL").rstrip("/"),
         "redis_token": reader.text("UPSTASH_REDIS_REST_TOKEN", token_problem, REDIS_FIX, "KV_REST_API_TOKEN"),
         "database_url": reader.text("DATABASE_URL", database_url_problem, DATABASE_FIX, "POSTGRES_URL"),
-        "admin_api_key": reader.get("ADMIN_API_KEY"),
-        "bypass_secret": reader.get("VERCEL_AUTOMATION_BYPASS_SECRET"),
+        "admin_api_key": reader.optional("ADMIN_API_KEY", token_problem, ADMIN_KEY_FIX),
+        "bypass_secret": reader.optional("VERCEL_AUTOMATION_BYPASS_SECRET", token_problem, BYPASS_FIX),
         "vercel_env": reader.get("VERCEL_ENV"),
         "allow_unsigned_local": reader.flag("ALLOW_UNSIGNED_LOCAL"),
     }
     values |= reader.app_url()
-    if reader.get("QSTASH_URL"):
-        values["qstash_url"] = reader.text(
-            "QSTASH_URL", http_url_problem, "Leave it out, or copy it from QStash's console."
-        )
+    if qstash_url := reader.optional("QSTASH_URL", http_url_problem, "Leave it out, or copy it from QStash's console."):
+        values["qstash_url"] = qstash_url
     for name, check in TUNABLES.items():
         if reader.get(name):
             values[name.lower()] = reader.tunable(name, check)
@@ -137,6 +135,8 @@ QSTASH_FIX = "Copy it from https://console.upstash.com/qstash into the environme
 REDIS_FIX = "Copy it from the database's page at https://console.upstash.com/redis (section REST API)."
 DATABASE_FIX = "Copy the connection string of your Postgres, for example from https://console.neon.tech."
 APP_URL_FIX = "Set it to the public address of the app, for example https://shop.example.com, without a path."
+ADMIN_KEY_FIX = "Set it to a long random string, for example what `openssl rand -hex 24` prints."
+BYPASS_FIX = "Copy it from the project's settings on Vercel (Deployment Protection), or leave it out."
 
 
 class _Reader:
@@ -161,6 +161,9 @@ class _Reader:
         elif problem := check(value):
             self._add(name, f"{problem} (in {used})" if used != name else problem, fix)
         return value
+
+    def optional(self, name: str, check: Callable[[str], str], fix: str) -> str:
+        return self.text(name, check, fix) if self.get(name) else ""
 
     def flag(self, name: str) -> bool:
         value = self.get(name)

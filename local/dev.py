@@ -2,36 +2,43 @@
 
 import argparse
 import fcntl
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
 import httpx
 
+from lib.settings import parse_settings
 from local.embedded import ServerError
-from local.environment import Named, read_files
+from local.environment import Named, read_files, stay_on_this_machine
 from local.functions import ROOT
+from local.movietweetings import missing_files
 from local.replay import replay
 from local.sample import SampleTraffic
 from local.stack import Stack, running_stack, write_environment
 
 FOLDER = ROOT / ".local"
 INIT_SECONDS = 60.0
-FIRST_TICK_SECONDS = 75.0  # where the ticks come once a minute
+LATE_SECONDS = 15.0  # that the first tick may come after its time
 
 
 def main() -> int:
     options = _parse()
     named = read_files(ROOT)
     if named.real and (options.fresh or options.replay):
-        print(f"--fresh and --replay are for embedded services, but .env.local or .env names real {_listed(named)}.")
+        print(
+            f"--fresh and --replay are for embedded services, but .env.local or .env names real {_listed(named)}.",
+            file=sys.stderr,
+        )
         return 2
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell's background job ignores SIGINT otherwise
         signal.signal(number, signal.default_int_handler)
+    stay_on_this_machine(os.environ)
     try:
         with _only_one():
             environment_file = FOLDER / "env"
@@ -43,6 +50,9 @@ def main() -> int:
         print("\nStopped; the data is kept in .local/.")
     except ServerError as error:
         print(error, file=sys.stderr)
+        return 1
+    except httpx.HTTPError as error:
+        print(f"The functions don't answer ({error!r}): see {FOLDER / 'functions.log'}.", file=sys.stderr)
         return 1
     return 0
 
@@ -65,7 +75,12 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="begin with empty data")
     parser.add_argument("--init", action="store_true", help="call /api/init though .env.local names real services")
     parser.add_argument("--replay", type=Path, metavar="PATH", help="push the ratings of a MovieTweetings folder")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not 0 < options.port < 65536:
+        parser.error("--port must be a number from 1 to 65535")
+    if options.replay and (missing := missing_files(options.replay)):
+        parser.error(f"--replay: {options.replay} holds no {' and no '.join(missing)}")
+    return options
 
 
 def _serve(stack: Stack, options: argparse.Namespace, named: Named, environment_file: Path) -> None:
@@ -75,7 +90,7 @@ def _serve(stack: Stack, options: argparse.Namespace, named: Named, environment_
     if not named.real or options.init:
         _initialize(url)
     if not named.real:
-        _wait_for_first_tick(url)
+        _wait_for_first_tick(stack)
     write_environment(environment_file, stack.environment)
     print(f"ready {url}")
     print(f"  {url}/api/init      configuration and schedules")
@@ -84,9 +99,9 @@ def _serve(stack: Stack, options: argparse.Namespace, named: Named, environment_
     print(f"  variables for another shell: {environment_file}; log: {FOLDER / 'functions.log'}", flush=True)
     if options.replay:
         replay(options.replay, stack)
-    elif not named.real and not options.no_sample:
-        SampleTraffic(stack.environment).start()
-    stack.wait()
+    is_fed = not (named.real or options.replay or options.no_sample)
+    with SampleTraffic(stack.environment) if is_fed else nullcontext():
+        stack.wait()
 
 
 def _initialize(url: str) -> None:
@@ -97,14 +112,16 @@ def _initialize(url: str) -> None:
             print(f"❌ {check['message']} {check['fix']}")
 
 
-def _wait_for_first_tick(url: str) -> None:
-    started = time.time()
-    while time.time() < started + FIRST_TICK_SECONDS:
-        jobs = httpx.get(f"{url}/api/status", timeout=INIT_SECONDS).json().get("jobs") or {}
+def _wait_for_first_tick(stack: Stack) -> None:
+    started, interval = time.time(), parse_settings(stack.environment).actions_interval_seconds
+    if interval >= 60:
+        print(f"Waiting for the first tick; they come every {interval} s ...", flush=True)
+    while time.time() < started + interval + LATE_SECONDS:
+        jobs = httpx.get(f"{stack.url}/api/status", timeout=INIT_SECONDS).json().get("jobs") or {}
         if _ran_since(jobs.get("process_user_actions", {}).get("last_run"), started):
             return
         time.sleep(0.1)
-    raise ServerError("No tick arrived: open the page of the local QStash and see what became of the messages.")
+    raise ServerError(f"No tick arrived within {interval + LATE_SECONDS:.0f} s: see {FOLDER / 'functions.log'}.")
 
 
 def _ran_since(last_run: str | None, started: float) -> bool:

@@ -1,26 +1,23 @@
 """scripts/dev --replay PATH: pushes the ratings of a MovieTweetings folder as an app would, and shows what they do.
 
-The folder holds ratings.dat (user::movie::rating::unix seconds), movies.dat (movie::title::genres) and vectors.npz
-(ids, vectors). The ratings go onto the list in order of time, shifted so that the last is now; the schedules do the
-rest. Every action's id is made of its rating, so a second replay applies nothing.
+The ratings go onto the list in order of time, shifted so that the last is now; the schedules do the rest. Every
+action's id is made of its rating, so a second replay applies nothing.
 """
 
 import json
 import time
 import uuid
 from collections import Counter
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import psycopg
 from pgvector.psycopg import register_vector
 from upstash_redis import Redis
 
 from local.embedded import ServerError
+from local.movietweetings import ID_PREFIX, Movie, read_folder, read_vectors
 from local.stack import Stack
 
 PUSHED_AT_ONCE = 1_000
@@ -28,7 +25,6 @@ DRAIN_SECONDS = 1_800.0
 CHANGE_SECONDS = 60.0
 USERS_SHOWN = 3
 SHOWN_ITEMS = 5
-ID_PREFIX = "movietweetings:"
 
 _INSERT = """
 INSERT INTO content (content_id, embedding, topics, published_at) VALUES (%s, %s, %s, %s)
@@ -40,41 +36,9 @@ SELECT (SELECT count(*) FROM user_actions WHERE starts_with(event_id, %(prefix)s
 """
 
 
-@dataclass(frozen=True)
-class Movie:
-    title: str
-    genres: list[str]
-
-
 def replay(folder: Path, stack: Stack) -> None:
     movies, actions = read_folder(folder, now=time.time())
     _Replay(stack, movies).run(folder, actions)
-
-
-def read_folder(folder: Path, *, now: float) -> tuple[dict[str, Movie], list[dict[str, Any]]]:
-    """The films by id, and the ratings as actions, the oldest first and the last of them at `now`."""
-    try:
-        film_lines = (folder / "movies.dat").read_text(encoding="utf-8").splitlines()
-        rating_lines = (folder / "ratings.dat").read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ServerError(f"The folder to replay can't be read: {error}") from error
-    films = (line.split("::") for line in film_lines)
-    movies = {movie.lstrip("0"): Movie(title, genres.split("|") if genres else []) for movie, title, genres in films}
-    ratings = sorted((line.split("::") for line in rating_lines), key=lambda rating: int(rating[3]))
-    shift = now - int(ratings[-1][3])
-    return movies, [_action(*rating, shift=shift) for rating in ratings]
-
-
-def _action(user: str, movie: str, rating: str, timestamp: str, *, shift: float) -> dict[str, Any]:
-    stars = int(rating)
-    return {
-        "id": f"{ID_PREFIX}{user}:{movie}:{timestamp}",
-        "user_id": user,
-        "content_id": movie.lstrip("0"),
-        "action": "like" if stars >= 7 else "view" if stars >= 5 else "dislike",
-        "value": stars,
-        "timestamp": round(int(timestamp) + shift, 3),
-    }
 
 
 class _Replay:
@@ -101,9 +65,8 @@ class _Replay:
             self._show_change(user_id)
 
     def _add_content(self, folder: Path) -> None:
-        with np.load(folder / "vectors.npz") as data:
-            vectors = dict(zip(data["ids"].tolist(), data["vectors"].astype(np.float32), strict=True))
-        rows = [(movie, vectors.get(movie), film.genres, _year(film.title)) for movie, film in self._movies.items()]
+        vectors = read_vectors(folder)
+        rows = [(movie, vectors.get(movie), film.genres, film.published_at) for movie, film in self._movies.items()]
         print(f"writing {len(rows)} films into content ...", flush=True)
         with psycopg.connect(self._database_url) as connection:
             register_vector(connection)
@@ -129,6 +92,9 @@ class _Replay:
 
     def _show_change(self, user_id: str) -> None:
         before = self._list(user_id)
+        if not before:
+            print(f"\nuser {user_id} has acted on every film")
+            return
         liked = before[0]
         action = {"id": str(uuid.uuid4()), "user_id": user_id, "content_id": liked, "action": "like"}
         self._redis.lpush("pending_user_actions", json.dumps(action))
@@ -155,12 +121,6 @@ class _Replay:
             row = connection.execute(_COUNTS, {"prefix": ID_PREFIX}).fetchone()
         assert row is not None
         return row[0], row[1]
-
-
-def _year(title: str) -> datetime | None:
-    """MovieTweetings' titles end in the year: Chance (2013)."""
-    year = title[-5:-1]
-    return datetime(int(year), 1, 1, tzinfo=UTC) if year.isdigit() and int(year) > 0 else None
 
 
 def _interesting_users(actions: list[dict[str, Any]]) -> list[str]:

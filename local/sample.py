@@ -33,21 +33,27 @@ ON CONFLICT (content_id) DO NOTHING
 
 
 class SampleTraffic:
-    """A thread that pushes actions as an app would, until the process ends."""
+    """A thread that pushes actions as an app would; use as a context manager."""
 
     def __init__(self, environment: Mapping[str, str], *, seed: int = 1) -> None:
         self._environment = environment
         self._random = random.Random(seed)  # noqa: S311 - tastes, no secrets
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sample-traffic", daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> None:
         add_content(self._environment["DATABASE_URL"], now=datetime.now(UTC))
-        threading.Thread(target=self._run, name="sample-traffic", daemon=True).start()
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
 
     def _run(self) -> None:
         url, token = (self._environment[f"UPSTASH_REDIS_REST_{part}"] for part in ("URL", "TOKEN"))
         redis = Redis(url, token)
         redis.lpush("pending_user_actions", *[self._action() for _ in range(FIRST_ACTIONS)])
-        while not threading.Event().wait(PAUSE_SECONDS):
+        while not self._stopping.wait(PAUSE_SECONDS):
             redis.lpush("pending_user_actions", self._action())
 
     def _action(self) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 import sys
 import time
 import urllib.error
@@ -12,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.embedded import Server, ServerError
+from local.embedded import Server, ServerError, write_private
 from local.environment import Named, function_environment
 from local.functions import ROOT
 from local.qstash.server import QStashServer
@@ -54,6 +55,8 @@ def running_stack(
     folder: Path, named: Named, *, port: int, fresh: bool = False, shell: Mapping[str, str] = os.environ
 ) -> Iterator[Stack]:
     """Everything that scripts/dev serves, with its data in `folder`; `fresh` begins with none."""
+    if _is_taken(port):
+        raise ServerError(f"Port {port} is taken by another program: end that one, or choose another with --port N.")
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         embedded = _start_services(stack, folder, named, fresh=fresh)
@@ -64,11 +67,18 @@ def running_stack(
 
 
 def write_environment(file: Path, environment: Mapping[str, str]) -> None:
-    """A dotenv file for another shell, readable for its owner alone."""
-    lines = [f'{name}="{environment[name]}"\n' for name in PUBLISHED if name in environment]
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.writelines(lines)
+    """A dotenv file for another shell, readable for its owner alone. In single quotes a `$` means nothing."""
+    values = {name: environment[name].replace("'", "\\'") for name in PUBLISHED if name in environment}
+    write_private(file, "".join(f"{name}='{value}'\n" for name, value in values.items()))
+
+
+def _is_taken(port: int) -> bool:
+    """Asked by name, as a browser does: somebody else may have the port on ::1 alone."""
+    try:
+        socket.create_connection(("localhost", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _start_services(stack: ExitStack, folder: Path, named: Named, *, fresh: bool) -> dict[str, str]:

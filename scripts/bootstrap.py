@@ -70,13 +70,22 @@ def _ensure_venv():
 
 
 def _ensure_packages(needs):
-    files = REQUIREMENTS[needs]
-    digest = hashlib.sha256(b"\0".join(_read(name) for name in files)).hexdigest()
-    stamp = os.path.join(VENV, "installed-" + needs)
-    if os.path.exists(stamp) and _read(stamp).decode() == digest:
+    """A stamp in .venv says which versions are there: those of another checkout's files make it void."""
+    if os.path.exists(_stamp(needs)) and _read(_stamp(needs)).decode() == _digest(needs):
         return
-    print("Installing what %s names (once; about half a minute) ..." % files[-1], file=sys.stderr, flush=True)
-    command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-r", os.path.join(ROOT, files[-1])]
+    for name in REQUIREMENTS:
+        if os.path.exists(_stamp(name)):
+            os.remove(_stamp(name))
+    _install(REQUIREMENTS[needs][-1])
+    for name in REQUIREMENTS:
+        if set(REQUIREMENTS[name]) <= set(REQUIREMENTS[needs]):
+            with open(_stamp(name), "w") as handle:
+                handle.write(_digest(name))
+
+
+def _install(file):
+    print("Installing what %s names (once; about half a minute) ..." % file, file=sys.stderr, flush=True)
+    command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-r", os.path.join(ROOT, file)]
     lines = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
         for line in pip.stdout:
@@ -84,9 +93,15 @@ def _ensure_packages(needs):
             if line.startswith(("Collecting ", "Installing ")):
                 print("  " + line.split(" (from")[0].strip()[:100], file=sys.stderr, flush=True)
     if pip.returncode != 0:
-        sys.exit("".join(lines[-15:]) + "\npip could not install %s (above): mend that and run this again." % files[-1])
-    with open(stamp, "w") as handle:
-        handle.write(digest)
+        sys.exit("".join(lines[-15:]) + "\npip could not install %s (above): mend that and run this again." % file)
+
+
+def _stamp(needs):
+    return os.path.join(VENV, "installed-" + needs)
+
+
+def _digest(needs):
+    return hashlib.sha256(b"\0".join(_read(name) for name in REQUIREMENTS[needs])).hexdigest()
 
 
 def _read(name):

@@ -6,7 +6,7 @@ dies leaves that list behind, and the next claim after the lease's end takes it 
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,10 @@ from lib.core.actions import DeadLetter
 PENDING_KEY = "pending_user_actions"
 LEASES_KEY = "recs:leases"
 DEAD_LETTERS_KEY = "recs:dead_letters"
-MAX_CLAIM_BYTES = 4_000_000  # base64 makes it 5.3 MB of an answer; Upstash ends at 10
+MAX_CLAIM_BYTES = 4_000_000  # escaped as JSON it may be twice that; Upstash ends at 10 MB
+MAX_LETTERS_BYTES = 2_000_000  # of dead letters in one request, which quotes and backslashes may double too
+LETTER_LENGTH = 100_000  # characters of what can't be read; an action has some 200
+KEPT_TTL_SECONDS = 86_400  # a batch that has some of its dead letters kept is done long before
 
 _CLAIM = Path(__file__).with_name("claim.lua").read_text()
 _ACKNOWLEDGE = Path(__file__).with_name("acknowledge.lua").read_text()
@@ -59,9 +62,11 @@ class ActionQueue:
 
     def acknowledge(self, batch_id: str, dead_letters: Sequence[DeadLetter], *, at: float) -> None:
         """Call it after the commit: the batch is done. Its dead letters are kept once, however often this runs."""
-        letters = [json.dumps({"raw": letter.raw, "reason": letter.reason, "at": at}) for letter in dead_letters]
-        keys = [LEASES_KEY, f"recs:batch:{batch_id}", DEAD_LETTERS_KEY]
-        self._redis.script(_ACKNOWLEDGE, keys, [batch_id, self._dead_letters_max, *letters])
+        letters = [_letter(letter, at) for letter in dead_letters[-self._dead_letters_max :]]
+        keys = [LEASES_KEY, f"recs:batch:{batch_id}", DEAD_LETTERS_KEY, f"recs:kept:{batch_id}"]
+        for first, part in _requests(letters):
+            numbers = [self._dead_letters_max, len(letters), first, KEPT_TTL_SECONDS]
+            self._redis.script(_ACKNOWLEDGE, keys, [batch_id, *numbers, *part])
 
     def release(self, batch_id: str) -> None:
         """Ends the lease now, so that the next claim takes this batch at once."""
@@ -78,3 +83,21 @@ class ActionQueue:
         count = int(self._redis.execute("LLEN", DEAD_LETTERS_KEY))
         letters = self._redis.execute("LRANGE", DEAD_LETTERS_KEY, 0, latest - 1)
         return count, [json.loads(letter) for letter in letters]
+
+
+def _letter(letter: DeadLetter, at: float) -> str:
+    raw, reason = letter.raw[:LETTER_LENGTH], letter.reason
+    if len(letter.raw) > LETTER_LENGTH:
+        reason += f" (only the first {LETTER_LENGTH} of its {len(letter.raw)} characters are kept)"
+    return json.dumps({"raw": raw, "reason": reason, "at": at})
+
+
+def _requests(letters: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """The letters in parts that each fit into a request, with the position of their first; one part at least."""
+    first = size = 0
+    for position, letter in enumerate(letters):
+        if size and size + len(letter) > MAX_LETTERS_BYTES:
+            yield first, letters[first:position]
+            first, size = position, 0
+        size += len(letter)
+    yield first, letters[first:]

@@ -61,8 +61,8 @@ class Cache:
         self._redis.execute("SET", COLD_START_KEY, json.dumps(document), "EX", SHARED_TTL_SECONDS)
 
     def trending_topics(self) -> list[dict[str, Any]]:
-        raw = self._redis.execute("GET", TOPICS_KEY)
-        return json.loads(raw) if raw else []
+        topics = _parsed(self._redis.execute("GET", TOPICS_KEY))
+        return topics if isinstance(topics, list) and all(isinstance(topic, dict) for topic in topics) else []
 
     def store_trending_topics(self, topics: Sequence[Mapping[str, Any]]) -> None:
         text = json.dumps(topics, ensure_ascii=False)
@@ -83,11 +83,15 @@ def _generation_key(user_id: str) -> str:
 
 
 def _document(raw: str | None) -> dict[str, Any] | None:
+    document = _parsed(raw)
+    return document if isinstance(document, dict) and isinstance(document.get("items"), list) else None
+
+
+def _parsed(raw: str | None) -> Any:
     try:
-        document = json.loads(raw) if raw else None
+        return json.loads(raw) if raw else None
     except ValueError:
         return None
-    return document if isinstance(document, dict) and isinstance(document.get("items"), list) else None
 
 
 def _chunks(user_ids: Sequence[str]) -> list[Sequence[str]]:

@@ -142,7 +142,12 @@ def translated_errors() -> Iterator[None]:
             f"This Postgres lacks something: {_first_line(error)}",
             fix="Use a Postgres that has pgvector, such as Neon.",
         ) from error
-    except (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction) as error:
+    except (
+        psycopg.OperationalError,
+        psycopg.InterfaceError,
+        errors.ReadOnlySqlTransaction,
+        errors.IdleInTransactionSessionTimeout,
+    ) as error:
         raise PostgresUnavailable(
             f"Postgres doesn't answer: {_first_line(error)}", fix="Check DATABASE_URL and that the database is running."
         ) from error

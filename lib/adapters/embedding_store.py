@@ -119,7 +119,7 @@ def read_item_vectors(connection: Connection, version: int | None) -> ItemVector
 
 
 def read_user_history(connection: Connection, *, user_id: str, length: int, version: int | None) -> list[HistoryRow]:
-    """One user's last actions, the latest first."""
+    """One user's last actions, in no particular order."""
     parameters = {"user_id": user_id, "length": length, "version": version}
     rows = connection.cursor(binary=True).execute(QUERIES["user_history"], parameters)
     return [(action, at, None if vector is None else vector.to_numpy()) for action, at, vector in rows]

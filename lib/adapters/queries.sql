@@ -1,4 +1,5 @@
 -- The statements of the product, by name. Parameters are psycopg's. Times as unix seconds where arithmetic follows.
+-- Decay ends at 500 half-lives: a product that underflows is an error to Postgres.
 
 -- name: lock_log
 -- Writers of the log and of popularity take turns: what is "first" must not be decided twice at once.
@@ -62,7 +63,7 @@ WITH scored AS (
     SELECT r.content_id,
            coalesce(-(v.embedding <#> %(user_vector)s::vector), 0)::float8 AS personal,
            coalesce(p.sums[%(half_life_position)s]
-                    * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 1000)), 0) AS popularity
+                    * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 500)), 0) AS popularity
     FROM ({recommendable}) r
     LEFT JOIN recs_item_vectors v ON v.version = %(version)s AND v.content_id = r.content_id
     LEFT JOIN recs_popularity p ON p.content_id = r.content_id
@@ -78,7 +79,7 @@ ORDER BY content_id
 -- The most popular of now, then (where that is too little) the newest.
 SELECT r.content_id,
        coalesce(p.sums[%(half_life_position)s]
-                * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 1000)), 0) AS popularity
+                * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 500)), 0) AS popularity
 FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content_id
 WHERE %(language)s::text IS NULL OR r.language = %(language)s
 ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
@@ -87,7 +88,7 @@ ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "
 -- Everything that may be shown, with its decayed popularity, in the order of ids.
 SELECT r.content_id,
        coalesce(p.sums[%(half_life_position)s]
-                * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 1000)), 0)
+                * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 500)), 0)
 FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content_id
 ORDER BY r.content_id COLLATE "C"
 
@@ -184,6 +185,12 @@ SELECT pg_advisory_xact_lock(7240220)
 -- The columns of a relation as the search path finds it, with their types.
 SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
 WHERE attrelid = to_regclass(%(relation)s) AND attnum > 0 AND NOT attisdropped
+
+-- name: grants
+-- The rights that a role needs beside a schema that somebody else owns. Content is the app's to write.
+SELECT format('GRANT SELECT ON content TO %1$I;
+GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_models, recs_item_vectors,
+    recs_state TO %1$I;', current_user)
 
 -- name: server
 SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector'),

@@ -29,7 +29,7 @@ class RedisClient:
             return self._redis.execute([str(part) for part in command])
         except UpstashError as error:
             raise RedisUnavailable(f"Redis refused a command: {error}", fix=_FIX) from error
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError, TypeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError, TypeError, KeyError) as error:
             # The client lets an answer that isn't JSON, or of an unexpected shape, out as these.
             raise RedisUnavailable(f"Redis doesn't answer: {_reason(error)}", fix=_FIX) from error
 

@@ -50,6 +50,13 @@ def migrate(database: Database) -> bool:
     return True
 
 
+def grants(connection: Connection) -> str:
+    """What an owner of the tables runs so that the role of this connection may use them."""
+    row = connection.execute(QUERIES["grants"]).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
 def is_current(connection: Connection) -> bool:
     if not _columns(connection, "recs_state"):
         return False

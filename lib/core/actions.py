@@ -192,4 +192,6 @@ def _kind(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):  # one that is nested as deeply as json can just read, it can't write again
+        return _kind(value)
     return "missing" if value is None else json.dumps(value)[:60]

@@ -81,7 +81,7 @@ def interval_problem(seconds: int) -> str:
     """Why the ticks can't come every so many seconds; empty where they can."""
     if seconds < 60 and (seconds < 1 or 60 % seconds):
         return "must divide a minute evenly: 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 or 30 seconds"
-    if seconds > 60 and (seconds % 60 or 60 % (seconds // 60)):
+    if seconds > 60 and (seconds % 60 or 3_600 % seconds or seconds > 1_800):
         return "must be whole minutes that divide an hour: 60, 120, 180, 240, 300, 360, 600, 720, 900, 1200 or 1800"
     return ""
 

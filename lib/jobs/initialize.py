@@ -5,7 +5,7 @@ Any number of calls end in the same state. Nothing that the caller sends has any
 
 from datetime import datetime
 
-from lib.adapters.schema import SCHEMA_SQL, migrate
+from lib.adapters.schema import SCHEMA_SQL, grants, migrate
 from lib.adapters.services import Services
 from lib.core.schedules import wanted_schedules
 from lib.errors import RecommenderError
@@ -32,7 +32,9 @@ def _bring_schema_up_to_date(services: Services) -> list[Check]:
             log.info("database schema brought up to date")
     except RecommenderError as error:
         if error.code == "forbidden":
-            fix = f"Run scripts/migrate with an owner's DATABASE_URL, or this SQL as an owner:\n{SCHEMA_SQL}"
+            with services.database.transaction() as connection:
+                sql = SCHEMA_SQL + grants(connection)
+            fix = f"As an owner run this SQL (scripts/migrate runs all but the GRANTs):\n{sql}"
             return [Check("schema", "error", services.settings.redact(error.message), fix)]
     return []
 

@@ -1,0 +1,188 @@
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lib.adapters.catalogue import (
+    decay_parameters,
+    read_active_users,
+    read_allowed,
+    read_candidates,
+    read_catalogue,
+    read_popular,
+    read_topic_counts,
+)
+from lib.adapters.database import Connection
+from lib.adapters.embedding_store import activate_model, add_model
+from lib.core.defaults import EMBEDDING_SIZE, HALF_LIVES_HOURS
+
+NOW = 1_700_000_000.0
+HOUR = 3600.0
+DECAY = decay_parameters(NOW, 36.0)
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def add_content(connection: Connection, *content_ids: str, **columns: Any) -> None:
+    names = ", ".join(["content_id", *columns])
+    for content_id in content_ids:
+        values = [content_id, *columns.values()]
+        marks = ", ".join(["%s"] * len(values))
+        connection.execute(f"INSERT INTO content ({names}) VALUES ({marks})".encode(), values)
+
+
+def add_popularity(connection: Connection, content_id: str, sum_: float, *, as_of: float = NOW) -> None:
+    sums = [sum_] * len(HALF_LIVES_HOURS)
+    connection.execute("INSERT INTO recs_popularity VALUES (%s, %s, %s)", [content_id, as_of, sums])
+
+
+def add_action(
+    connection: Connection,
+    user_id: str,
+    content_id: str,
+    action: str = "view",
+    *,
+    occurred_at: float = NOW,
+    received_at: float | None = None,
+) -> None:
+    received_at = occurred_at if received_at is None else received_at
+    values = [user_id, content_id, action, at(occurred_at), at(received_at)]
+    connection.execute(
+        "INSERT INTO user_actions (event_id, user_id, content_id, action, occurred_at, received_at)"
+        " VALUES (gen_random_uuid(), %s, %s, %s, %s, %s)",
+        values,
+    )
+
+
+def popular_ids(connection: Connection, *, n: int = 10, language: str | None = None) -> list[str]:
+    return [content_id for content_id, _ in read_popular(connection, n=n, language=language, decay=DECAY)]
+
+
+def candidate_ids(
+    connection: Connection, *, user_id: str = "ann", language: str | None = None, pool_size: int = 10
+) -> list[str]:
+    return read_candidates(
+        connection,
+        user_id=user_id,
+        user_vector=None,
+        version=None,
+        language=language,
+        pool_size=pool_size,
+        decay=DECAY,
+    ).content_ids
+
+
+def test_while_content_is_wholly_empty_what_the_log_knows_may_be_shown(connection: Connection) -> None:
+    add_popularity(connection, "known", 1.0)
+    assert read_allowed(connection, ["known", "unknown"]) == {"known"}
+    assert read_catalogue(connection, decay=DECAY).content_ids == ["known"]
+    assert popular_ids(connection) == ["known"]
+    assert candidate_ids(connection) == ["known"]
+
+
+@pytest.mark.parametrize("available", [True, False], ids=["available", "not available"])
+def test_once_content_has_one_row_only_available_rows_may_be_shown(connection: Connection, available: bool) -> None:
+    add_popularity(connection, "known", 1.0)
+    add_content(connection, "filled", available=available)
+    shown = ["filled"] if available else []
+    assert read_allowed(connection, ["known", "filled"]) == set(shown)
+    assert read_catalogue(connection, decay=DECAY).content_ids == shown
+    assert popular_ids(connection) == shown
+    assert candidate_ids(connection) == shown
+
+
+def test_a_language_keeps_what_is_in_another_or_in_none_out(connection: Connection) -> None:
+    add_content(connection, "english", language="en")
+    add_content(connection, "german", language="de")
+    add_content(connection, "wordless")
+    assert popular_ids(connection, language="de") == candidate_ids(connection, language="de") == ["german"]
+    assert len(popular_ids(connection)) == len(candidate_ids(connection)) == 3
+
+
+def test_the_popular_come_first_then_the_newest_and_the_undated_by_their_update(connection: Connection) -> None:
+    add_content(connection, "old", published_at=at(NOW - 9 * HOUR))
+    add_content(connection, "new", published_at=at(NOW - HOUR))
+    add_content(connection, "undated", updated_at=at(NOW - 5 * HOUR))
+    add_content(connection, "popular", published_at=at(NOW - 99 * HOUR))
+    add_popularity(connection, "popular", 0.1)
+    assert popular_ids(connection) == ["popular", "new", "undated", "old"]
+    assert popular_ids(connection, n=2) == ["popular", "new"]
+
+
+def test_popularity_is_carried_to_now_by_its_half_life(connection: Connection) -> None:
+    add_content(connection, "a", "b", "unpopular")
+    add_popularity(connection, "a", 8.0, as_of=NOW - 3 * 36 * HOUR)
+    add_popularity(connection, "b", 3.0)
+    catalogue = read_catalogue(connection, decay=DECAY)
+    assert catalogue.content_ids == ["a", "b", "unpopular"]
+    np.testing.assert_allclose(catalogue.popularity, [1.0, 3.0, 0.0])
+    assert dict(read_popular(connection, n=2, language=None, decay=DECAY)) == pytest.approx({"b": 3.0, "a": 1.0})
+
+
+@pytest.mark.parametrize("sum_", [1.0, 1e-100, -1e-17])
+def test_popularity_of_long_ago_is_next_to_nothing_and_no_error(connection: Connection, sum_: float) -> None:
+    add_content(connection, "ancient")
+    add_popularity(connection, "ancient", sum_, as_of=NOW - 40 * 365 * 24 * HOUR)
+    decay = decay_parameters(NOW, min(HALF_LIVES_HOURS))
+    [(_, popularity)] = read_popular(connection, n=1, language=None, decay=decay)
+    assert popularity == pytest.approx(0.0, abs=1e-30)
+    assert read_catalogue(connection, decay=decay).popularity == pytest.approx([0.0], abs=1e-30)
+
+
+@pytest.mark.parametrize("action", ["view", "hide"])
+def test_what_the_user_acted_on_in_any_way_is_no_candidate(connection: Connection, action: str) -> None:
+    add_content(connection, "seen", "unseen")
+    add_action(connection, "ann", "seen", action)
+    add_action(connection, "bob", "unseen", action)
+    assert candidate_ids(connection, user_id="ann") == ["unseen"]
+
+
+def test_the_pool_holds_the_best_by_the_users_vector_and_the_best_by_popularity(connection: Connection) -> None:
+    content_ids = [f"item{number}" for number in range(8)]
+    add_content(connection, *content_ids)
+    vectors = np.zeros((8, EMBEDDING_SIZE), dtype=np.float32)
+    vectors[:, 0] = np.linspace(-1, 1, 8)
+    version = add_model(connection, content_ids=content_ids, vectors=vectors, built_at=at(NOW), actions=1, skipped=0)
+    activate_model(connection, version)
+    for number in range(8):
+        add_popularity(connection, f"item{number}", 8.0 - number)
+    user_vector = np.eye(1, EMBEDDING_SIZE, dtype=np.float32)[0]
+    candidates = read_candidates(
+        connection, user_id="ann", user_vector=user_vector, version=version, language=None, pool_size=2, decay=DECAY
+    )
+    assert candidates.content_ids == ["item0", "item1", "item6", "item7"]
+    np.testing.assert_allclose(candidates.personal, vectors[[0, 1, 6, 7], 0], rtol=1e-6)
+    np.testing.assert_allclose(candidates.popularity, [8.0, 7.0, 2.0, 1.0])
+
+
+def test_active_users_are_those_who_acted_since_the_latest_first(connection: Connection) -> None:
+    add_action(connection, "ann", "a", occurred_at=NOW - 3 * HOUR)
+    add_action(connection, "bob", "a", occurred_at=NOW - HOUR)
+    add_action(connection, "ann", "b", occurred_at=NOW - 2 * HOUR)
+    add_action(connection, "long gone", "a", occurred_at=NOW - 99 * HOUR)
+    add_action(connection, "replayed", "a", occurred_at=NOW - 99 * HOUR, received_at=NOW)
+    assert read_active_users(connection, since=at(NOW - 24 * HOUR)) == ["bob", "ann"]
+
+
+def counts(connection: Connection, counted: Sequence[str] = ("view",)) -> set[tuple[str, str | None, int, int]]:
+    since = {"recent_since": at(NOW - 24 * HOUR), "baseline_since": at(NOW - 48 * HOUR)}
+    return set(read_topic_counts(connection, **since, counted=counted))
+
+
+def test_topics_count_each_user_once_in_each_window_and_language(connection: Connection) -> None:
+    add_content(connection, "a", "b", topics=["news", "sport"], language="en")
+    add_content(connection, "c", topics=["news"], language="de")
+    add_content(connection, "hidden", topics=["news"], available=False)
+    add_content(connection, "d")
+    for content_id in ("a", "b", "c", "d", "hidden", "deleted"):
+        add_action(connection, "ann", content_id)
+        add_action(connection, "ann", content_id, "hide")
+    add_action(connection, "bob", "a")
+    add_action(connection, "bob", "a", occurred_at=NOW - 30 * HOUR)
+    add_action(connection, "cleo", "a", occurred_at=NOW - 50 * HOUR)
+    assert counts(connection) == {("news", "en", 2, 1), ("sport", "en", 2, 1), ("news", "de", 1, 0)}
+    assert counts(connection, counted=["hide"]) == {("news", "en", 1, 0), ("sport", "en", 1, 0), ("news", "de", 1, 0)}

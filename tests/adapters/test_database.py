@@ -1,0 +1,218 @@
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from lib.adapters import database as database_module
+from lib.adapters.database import QUERIES, Connection, Database
+from lib.errors import DatabaseForbids, PostgresUnavailable, RecommenderError, SchemaMissing
+from tests.adapters.roles import administer, limited_role
+from tests.conftest import MakeDatabase, Servers
+from tests.support import eventually
+
+LIBRARY = Path(database_module.__file__).parents[1]
+
+
+@pytest.fixture
+def url(make_database: MakeDatabase) -> str:
+    """An empty database with one table of the test's own."""
+    url = make_database()
+    administer(url, "CREATE TABLE notes (note text)")
+    return url
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    database = Database(url, max_connections=2)
+    yield database
+    database.close()
+
+
+def write(database: Database, note: str) -> None:
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO notes VALUES (%s)", [note])
+
+
+def notes(database: Database) -> list[str]:
+    with database.transaction() as connection:
+        return [note for (note,) in connection.execute("SELECT note FROM notes ORDER BY note")]
+
+
+def process_id(connection: Connection) -> int:
+    return connection.info.backend_pid
+
+
+def test_a_transaction_is_committed_at_its_end(database: Database) -> None:
+    write(database, "kept")
+    assert notes(database) == ["kept"]
+
+
+def test_an_error_rolls_back_and_comes_out_as_it_is(database: Database) -> None:
+    def fail_after_writing() -> None:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO notes VALUES ('lost')")
+            raise KeyError("ours")
+
+    with pytest.raises(KeyError, match="ours"):
+        fail_after_writing()
+    assert notes(database) == []
+
+
+def test_the_connection_is_kept_between_transactions(database: Database) -> None:
+    with database.transaction() as connection:
+        first = process_id(connection)
+    with database.transaction() as connection:
+        assert process_id(connection) == first
+
+
+def test_a_kept_connection_that_died_is_replaced_silently(database: Database, url: str) -> None:
+    with database.transaction() as connection:
+        died = process_id(connection)
+    administer(url, f"SELECT pg_terminate_backend({died}, 5000)")
+    write(database, "kept")
+    with database.transaction() as connection:
+        assert process_id(connection) != died
+    assert notes(database) == ["kept"]
+
+
+def test_a_connection_that_dies_in_a_transaction_is_said_and_the_next_one_works(database: Database, url: str) -> None:
+    died = pytest.raises(PostgresUnavailable, match="doesn't answer")
+    with died, database.transaction() as connection:
+        administer(url, f"SELECT pg_terminate_backend({process_id(connection)}, 5000)")
+        connection.execute("SELECT 1")
+    write(database, "kept")
+    assert notes(database) == ["kept"]
+
+
+def test_there_are_never_more_connections_than_allowed(database: Database) -> None:
+    together = threading.Barrier(2)  # two transactions meet; with fewer connections they could not
+
+    def meet(_: int) -> int:
+        with database.transaction() as connection:
+            together.wait(timeout=10)
+            return process_id(connection)
+
+    with ThreadPoolExecutor(6) as threads:
+        assert len(set(threads.map(meet, range(6)))) == 2
+
+
+def test_a_process_whose_connections_are_all_busy_says_so(url: str) -> None:
+    database = Database(url, max_connections=1)
+    with database.transaction(), pytest.raises(PostgresUnavailable, match="busy"), database.transaction(seconds=0.01):
+        pass
+    database.close()
+
+
+def test_a_statement_that_takes_too_long_is_cancelled(database: Database) -> None:
+    slow = pytest.raises(PostgresUnavailable, match="statement timeout")
+    with slow, database.transaction(seconds=0.05) as connection:
+        connection.execute("SELECT pg_sleep(60)")
+    with database.transaction() as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("20s",), "the next has its own time"
+
+
+def test_waiting_for_a_lock_is_bounded_too(database: Database) -> None:
+    with database.transaction() as holder:
+        holder.execute("LOCK TABLE notes")
+        waiting = pytest.raises(PostgresUnavailable, match="timeout")
+        with waiting, database.transaction(seconds=0.05) as connection:
+            connection.execute("LOCK TABLE notes")
+
+
+def test_a_process_that_is_frozen_inside_a_transaction_does_not_hold_its_locks(
+    database: Database, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "IDLE_SECONDS", 0.05)
+    frozen = pytest.raises(PostgresUnavailable)
+    with psycopg.connect(url, autocommit=True) as other, frozen, database.transaction() as connection:
+        connection.execute("LOCK TABLE notes")
+        locks = "SELECT count(*) FROM pg_locks WHERE relation = 'notes'::regclass AND granted"
+        eventually(lambda: other.execute(locks).fetchone() == (0,))
+        connection.execute("SELECT 1")
+    write(database, "kept")
+
+
+def error_of(url: str, statement: str = "SELECT 1") -> RecommenderError:
+    """What a transaction with this statement ends in."""
+    database = Database(url, max_connections=1)
+    try:
+        with pytest.raises(RecommenderError) as caught, database.transaction() as connection:
+            connection.execute(statement.encode())
+    finally:
+        database.close()
+    return caught.value
+
+
+def test_a_wrong_password_is_said_without_saying_it(servers: Servers) -> None:
+    error = error_of(servers.postgres.url.replace(servers.postgres.password, "wrong-secret"))
+    assert isinstance(error, PostgresUnavailable)
+    assert "password authentication failed" in error.message
+    assert "wrong-secret" not in error.message
+    assert "DATABASE_URL" in error.fix
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("postgresql://ann:top-secret@127.0.0.1:9/site?pgbouncer=true", id="an option of another library"),
+        pytest.param("postgresql://ann:top%zzsecret@127.0.0.1:9/site", id="an escape that is none"),
+        pytest.param("postgresql://ann:top-secret@127.0.0.1:port/site", id="a port that is none"),
+        pytest.param("postgresql://ann:top-secret@[127.0.0.1/site", id="a bracket that is open"),
+        pytest.param("top-secret", id="no URL"),
+    ],
+)
+def test_a_url_that_cannot_be_read_is_said_without_saying_the_password(url: str) -> None:
+    error = error_of(url)
+    assert isinstance(error, PostgresUnavailable)
+    assert "secret" not in f"{error.message} {error.fix}"
+    assert error.__cause__ is None or "secret" not in str(error.__cause__)
+
+
+def test_a_server_that_is_not_there_is_said() -> None:
+    error = error_of("postgresql://ann:top-secret@127.0.0.1:9/site")
+    assert isinstance(error, PostgresUnavailable)
+    assert "refused" in error.message
+    assert "top-secret" not in error.message
+
+
+@pytest.mark.parametrize("statement", ["SELECT FROM absent", "SELECT absent FROM pg_class", "SELECT absent()"])
+def test_what_the_schema_lacks_is_said(servers: Servers, statement: str) -> None:
+    error = error_of(servers.postgres.url, statement)
+    assert isinstance(error, SchemaMissing)
+    assert "absent" in error.message
+    assert error.fix == "Open /api/init once."
+
+
+def test_vectors_without_pgvector_are_said(database: Database) -> None:
+    with pytest.raises(SchemaMissing, match="pgvector is missing"), database.transaction(vectors=True):
+        pass
+
+
+def test_a_read_only_database_is_said(url: str) -> None:
+    administer(url, f"ALTER DATABASE {urlsplit(url).path[1:]} SET default_transaction_read_only = on")
+    error = error_of(url, "INSERT INTO notes VALUES ('x')")
+    assert isinstance(error, PostgresUnavailable)
+    assert "read-only" in error.message
+
+
+def test_a_right_that_the_role_lacks_is_said(servers: Servers) -> None:
+    with limited_role(servers.postgres.url) as url:
+        error = error_of(url, "SELECT FROM pg_authid")
+    assert isinstance(error, DatabaseForbids)
+    assert "permission denied for table pg_authid" in error.message
+
+
+def test_a_defect_of_ours_is_not_taken_for_an_outage(database: Database) -> None:
+    with pytest.raises(psycopg.errors.SyntaxError), database.transaction() as connection:
+        connection.execute("SELEC 1")
+
+
+def test_every_query_is_used_and_every_used_query_exists() -> None:
+    sources = "\n".join(path.read_text() for path in LIBRARY.rglob("*.py"))
+    used = {name for name in QUERIES if f'QUERIES["{name}"]' in sources}
+    assert used | {"recommendable"} == QUERIES.keys()
+    assert sources.count("QUERIES[") == sources.count('QUERIES["')

@@ -1,0 +1,190 @@
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lib.adapters.database import Connection
+from lib.adapters.embedding_store import (
+    Event,
+    Model,
+    activate_model,
+    add_model,
+    count_actions,
+    count_embeddings,
+    delete_old_models,
+    delete_user_embeddings,
+    read_active_model,
+    read_content_vectors,
+    read_histories,
+    read_item_vectors,
+    read_seen,
+    read_state,
+    read_training_actions,
+    read_user_history,
+    read_users_to_update,
+    write_state,
+    write_user_embeddings,
+)
+from lib.core.defaults import EMBEDDING_SIZE
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def vectors(*firsts: float, size: int = EMBEDDING_SIZE) -> NDArray[np.float32]:
+    """One vector for each number, which is its first element."""
+    result = np.zeros((len(firsts), size), dtype=np.float32)
+    result[:, 0] = firsts
+    return result
+
+
+def add(connection: Connection, content_ids: list[str], *, built_at: datetime = NOW, size: int = EMBEDDING_SIZE) -> int:
+    """A version whose vectors begin with 1, 2, 3, ..."""
+    stored = vectors(*range(1, len(content_ids) + 1), size=size)
+    return add_model(connection, content_ids=content_ids, vectors=stored, built_at=built_at, actions=7, skipped=2)
+
+
+def act(
+    connection: Connection, user_id: str, content_id: str, action: str = "view", *, ago: timedelta = 0 * HOUR
+) -> None:
+    connection.execute(
+        "INSERT INTO user_actions (event_id, user_id, content_id, action, occurred_at, received_at)"
+        " VALUES (gen_random_uuid(), %s, %s, %s, %s, %s)",
+        [user_id, content_id, action, NOW - ago, NOW - ago],
+    )
+
+
+def embed(connection: Connection, *user_ids: str, version: int = 1, now: datetime = NOW) -> None:
+    embeddings = vectors(*range(len(user_ids)))
+    write_user_embeddings(connection, user_ids=user_ids, embeddings=embeddings, version=version, now=now)
+    connection.execute("DROP TABLE new_embeddings")  # which the end of the transaction would do
+
+
+def test_a_version_is_read_only_once_it_is_active(connection: Connection) -> None:
+    assert read_active_model(connection) is None
+    version = add(connection, ["a", "b"])
+    assert read_active_model(connection) is None
+    activate_model(connection, version)
+    assert read_active_model(connection) == Model(version=version, built_at=NOW, actions=7, items=2, skipped=2)
+
+
+def test_one_version_is_active_at_a_time(connection: Connection) -> None:
+    first, second = add(connection, ["a"]), add(connection, ["b"])
+    for version in (first, second):
+        activate_model(connection, version)
+    model = read_active_model(connection)
+    assert model is not None
+    assert model.version == second
+    assert read_item_vectors(connection, first).row_of.keys() == {"a"}
+    assert read_item_vectors(connection, second).row_of.keys() == {"b"}
+
+
+def test_a_version_whose_vectors_have_another_size_counts_as_none(connection: Connection) -> None:
+    activate_model(connection, add(connection, ["a"], size=3))
+    assert read_active_model(connection) is None
+
+
+def test_versions_that_are_neither_active_nor_young_are_deleted(connection: Connection) -> None:
+    old, active, young = (add(connection, ["a"], built_at=NOW - hours * HOUR) for hours in (3, 2, 0))
+    activate_model(connection, active)
+    delete_old_models(connection, before=NOW - HOUR)
+    assert [len(read_item_vectors(connection, version).row_of) for version in (old, active, young)] == [0, 1, 1]
+
+
+def test_item_vectors_are_read_as_they_were_written_and_the_unknown_are_zero(connection: Connection) -> None:
+    items = read_item_vectors(connection, add(connection, ["a", "b"]))
+    rows = items.rows(["b", "unknown", "a"])
+    np.testing.assert_array_equal(items.vectors[rows], vectors(2, 0, 1))
+    none = read_item_vectors(connection, None)
+    np.testing.assert_array_equal(none.vectors[none.rows(["a"])], vectors(0))
+
+
+def test_content_vectors_are_read_in_every_size(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO content (content_id, embedding) VALUES ('b', '[1,2,3]'), ('a', '[0.5,-1]'), ('none', NULL)"
+    )
+    read = read_content_vectors(connection)
+    assert [(content_id, vector.tolist()) for content_id, vector in read] == [("a", [0.5, -1]), ("b", [1, 2, 3])]
+
+
+def test_a_history_holds_a_users_last_actions_with_the_vectors_of_one_version(connection: Connection) -> None:
+    version = add(connection, ["a", "b"])
+    add(connection, ["unknown"])
+    for hours, (content_id, action) in enumerate([("b", "hide"), ("unknown", "view"), ("a", "like"), ("a", "view")]):
+        act(connection, "ann", content_id, action, ago=hours * HOUR)
+    act(connection, "bob", "a")
+    history = read_user_history(connection, user_id="ann", length=3, version=version)
+    read = {(action, at, None if vector is None else float(vector[0])) for action, at, vector in history}
+    assert read == {
+        ("hide", NOW.timestamp(), 2.0),
+        ("view", (NOW - HOUR).timestamp(), None),
+        ("like", (NOW - 2 * HOUR).timestamp(), 1.0),
+    }
+    assert [vector for *_, vector in read_user_history(connection, user_id="bob", length=3, version=None)] == [None]
+    assert read_user_history(connection, user_id="nobody", length=3, version=version) == []
+
+
+def test_histories_of_many_users_hold_each_ones_last_actions(connection: Connection) -> None:
+    for user_id, content_id, hours in (("ann", "a", 1), ("ann", "b", 2), ("ann", "c", 3), ("bob", "a", 9)):
+        act(connection, user_id, content_id, ago=hours * HOUR)
+    events = read_histories(connection, user_ids=["ann", "bob", "nobody"], length=2)
+    assert set(events) == {
+        Event("ann", "a", "view", (NOW - HOUR).timestamp()),
+        Event("ann", "b", "view", (NOW - 2 * HOUR).timestamp()),
+        Event("bob", "a", "view", (NOW - 9 * HOUR).timestamp()),
+    }
+
+
+def test_seen_is_everything_that_users_acted_on_once_each(connection: Connection) -> None:
+    for user_id, content_id, action in (("ann", "a", "view"), ("ann", "a", "like"), ("ann", "b", "hide")):
+        act(connection, user_id, content_id, action)
+    act(connection, "bob", "a")
+    assert sorted(read_seen(connection, ["ann"])) == [("ann", "a"), ("ann", "b")]
+
+
+def test_training_takes_the_latest_counted_actions_and_reads_them_oldest_first(connection: Connection) -> None:
+    for hours, action in ((1, "view"), (2, "hide"), (3, "like"), (4, "view")):
+        act(connection, "ann", f"{hours} hours ago", action, ago=hours * HOUR)
+    read = read_training_actions(connection, counted=["view", "like"], limit=2)
+    assert [content_id for _, content_id, _ in read] == ["3 hours ago", "1 hours ago"]
+    assert read[1] == ("ann", "1 hours ago", (NOW - HOUR).timestamp())
+
+
+def test_counting_ends_at_the_limit(connection: Connection) -> None:
+    for _ in range(3):
+        act(connection, "ann", "a")
+    assert [count_actions(connection, limit=limit) for limit in (2, 3, 9)] == [2, 3, 3]
+
+
+def test_users_to_update_are_those_who_acted_and_those_of_another_version_the_longest_waiting_first(
+    connection: Connection,
+) -> None:
+    embed(connection, "long ago", now=NOW - 9 * HOUR)
+    embed(connection, "lately", "idle", now=NOW - HOUR)
+    embed(connection, "other version", version=7, now=NOW - 5 * HOUR)
+    act(connection, "idle", "a", ago=3 * HOUR)
+    for user_id in ("lately", "long ago", "new"):
+        act(connection, user_id, "a")
+    users = read_users_to_update(connection, since=NOW - 2 * HOUR, version=1)
+    assert users == ["new", "long ago", "other version", "lately"]
+
+
+def test_embeddings_are_written_replaced_and_deleted(connection: Connection) -> None:
+    assert count_embeddings(connection) == (0, None)
+    embed(connection, "ann", "bob", now=NOW - HOUR)
+    embed(connection, "ann", version=2)
+    embed(connection)
+    assert count_embeddings(connection) == (2, NOW.timestamp())
+    rows = connection.execute("SELECT user_id, updated_at, model_version FROM user_embeddings ORDER BY user_id")
+    assert rows.fetchall() == [("ann", NOW, 2), ("bob", NOW - HOUR, 1)]
+    delete_user_embeddings(connection, ["ann", "nobody"])
+    assert count_embeddings(connection) == (1, (NOW - HOUR).timestamp())
+
+
+@pytest.mark.parametrize("values", [["first"], ["first", "second"]], ids=["written", "replaced"])
+def test_state_is_kept_by_name(connection: Connection, values: list[str]) -> None:
+    for value in values:
+        write_state(connection, "name", value)
+    assert read_state(connection, "name") == values[-1]
+    assert read_state(connection, "another") is None

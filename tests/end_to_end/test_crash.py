@@ -1,0 +1,95 @@
+"""`kill -9` of everything while the list is being drained."""
+
+import random
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from lib.core.defaults import HALF_LIVES_HOURS
+from lib.settings import Settings
+from tests.end_to_end.checkout import FAST_TICKS, Checkout, Dev
+from tests.support import eventually
+
+ACTIONS = 20_000
+PUSHED_AGAIN = 500
+ACTION_WEIGHTS = Settings().action_weights
+# Small batches make for many points at which the end may come; a short lease for a short wait after it.
+VARIABLES = FAST_TICKS | {"CLAIM_MAX_ELEMENTS": "100", "CLAIM_LEASE_SECONDS": "5"}
+
+Action = dict[str, object]
+
+
+def some_actions() -> list[Action]:
+    """Users who come back to the same contents, in no order of time."""
+    chance, now = random.Random(7), time.time()  # noqa: S311 - no secrets
+    return [
+        {
+            "id": str(uuid.uuid4()),
+            "user_id": f"user-{chance.randrange(300)}",
+            "content_id": f"content-{chance.randrange(100)}",
+            "action": chance.choice(sorted(ACTION_WEIGHTS)),
+            "timestamp": now - chance.random() * 3 * 86_400,
+        }
+        for _ in range(ACTIONS)
+    ]
+
+
+def count(dev: Dev, condition: str = "true") -> int:
+    [(actions,)] = dev.rows(f"SELECT count(*) FROM user_actions WHERE {condition}")
+    assert isinstance(actions, int)
+    return actions
+
+
+def is_drained(dev: Dev) -> bool:
+    status = dev.get("/api/status").json()
+    return bool(status["pending"] == 0 and status["in_flight"] == 0)
+
+
+def stored_popularity(dev: Dev) -> dict[str, tuple[float, list[float]]]:
+    rows: list[Any] = dev.rows("SELECT content_id, as_of, sums FROM recs_popularity")
+    return {content_id: (as_of, sums) for content_id, as_of, sums in rows}
+
+
+def recomputed_popularity(dev: Dev, at: dict[str, float]) -> dict[str, list[float]]:
+    """The decayed sums of each user's first counted action on a content, at a time for each, from the log alone."""
+    counted = "','".join(name for name, weight in ACTION_WEIGHTS.items() if weight > 0)
+    firsts: list[Any] = dev.rows(
+        "SELECT content_id, extract(epoch FROM min(occurred_at))::float8 FROM user_actions "
+        f"WHERE action IN ('{counted}') GROUP BY user_id, content_id"
+    )
+    sums: dict[str, list[float]] = {}
+    for content_id, first in firsts:
+        before = sums.get(content_id, [0.0] * len(HALF_LIVES_HOURS))
+        hours = (at[content_id] - first) / 3600
+        sums[content_id] = [
+            total + 0.5 ** (hours / half_life) for total, half_life in zip(before, HALF_LIVES_HOURS, strict=True)
+        ]
+    return sums
+
+
+@pytest.mark.parametrize("killed_at", [1_000, 5_000])
+def test_after_a_kill_of_everything_each_event_is_there_once(checkout: Checkout, killed_at: int) -> None:
+    dev = checkout.run("--no-sample", variables=VARIABLES).wait_until_ready()
+    actions = some_actions()
+    dev.push([*actions, *actions[:PUSHED_AGAIN]])
+    eventually(lambda: count(dev) >= killed_at)
+    checkout.kill_everything()
+    killed = time.time()
+    dev.process.wait(5)
+
+    dev = checkout.run("--no-sample", variables=VARIABLES).wait_until_ready()
+    eventually(lambda: is_drained(dev), timeout=60)
+
+    assert count(dev, f"received_at < to_timestamp({killed})") >= killed_at
+    assert count(dev, f"received_at > to_timestamp({killed})") > 0, "it was drained before the kill"
+    ids = [event_id for (event_id,) in dev.rows("SELECT event_id FROM user_actions")]
+    assert sorted(map(str, ids)) == sorted(str(action["id"]) for action in actions)
+    assert dev.get("/api/status").json()["dead_letters"]["count"] == 0
+    stored = stored_popularity(dev)
+    expected = recomputed_popularity(dev, {content_id: as_of for content_id, (as_of, _) in stored.items()})
+    assert stored.keys() == expected.keys()
+    for content_id, (_, sums) in stored.items():
+        assert sums == pytest.approx(expected[content_id], rel=1e-6)
+    dev.end()

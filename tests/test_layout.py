@@ -1,0 +1,108 @@
+"""Imports go one way, and an idle tick stays light."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# From the ground up: a room imports from its own and lower ones.
+ROOMS = ("lib.errors", "lib.core", "lib.settings", "lib.adapters", "lib.jobs", "lib.web", "api")
+FLOOR = {**{room: floor for floor, room in enumerate(ROOMS)}, "lib.setting_values": ROOMS.index("lib.settings")}
+PRODUCT = sorted([*ROOT.glob("lib/**/*.py"), *ROOT.glob("api/**/*.py")])
+CORE = sorted(ROOT.glob("lib/core/*.py"))
+FUNCTIONS = sorted(ROOT.glob("api/**/*.py"))
+
+HEAVY = ("numpy", "psycopg", "pgvector", "qstash", "jinja2")
+IDLE_TICK = """
+import importlib.util, io, json, sys
+
+spec = importlib.util.spec_from_file_location("function", "api/actions/batch-process.py")
+function = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(function)
+body = b'{"action": "process_user_actions"}'
+environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/actions/batch-process", "HTTP_HOST": "localhost",
+           "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+[answer] = function.app(environ, lambda status, headers: None)
+print(json.dumps({"answer": json.loads(answer), "modules": sorted(sys.modules)}))
+"""
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The modules that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: imports are absolute"
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def room_of(name: str) -> str | None:
+    return next((room for room in FLOOR if name == room or name.startswith(f"{room}.")), None)
+
+
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
+@pytest.mark.parametrize("file", PRODUCT, ids=name_of)
+def test_imports_go_one_way(file: Path) -> None:
+    room = room_of(name_of(file))
+    for name in imports(file):
+        assert name.partition(".")[0] not in ("local", "tests", "scripts")
+        if name.startswith(("lib.", "api.")):
+            assert room is not None, "a file outside every room imports nothing of ours"
+            assert FLOOR[room] >= FLOOR[room_of(name) or "nowhere"], f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("file", CORE, ids=name_of)
+def test_the_core_is_pure(file: Path) -> None:
+    """No I/O, no environment, no clock: nothing but itself, the errors, numpy and a few of Python's own modules."""
+    allowed = {"numpy", "math", "re", "json", "datetime", "dataclasses", "typing", "collections", "urllib"}
+    for name in imports(file):
+        assert name.partition(".")[0] in allowed or room_of(name) in ("lib.core", "lib.errors"), name
+    attributes = {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
+    assert attributes.isdisjoint({"now", "today", "utcnow", "read_text", "open"})
+
+
+@pytest.mark.parametrize("file", FUNCTIONS, ids=name_of)
+def test_a_function_is_a_docstring_and_its_app(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+    *imported, last = tree.body[1:]
+    assert ast.get_docstring(tree)
+    assert all(isinstance(node, ast.ImportFrom) for node in imported)
+    assert isinstance(last, ast.Assign)
+    assert [ast.unparse(target) for target in last.targets] == ["app"]
+
+
+def test_there_is_a_function_for_every_endpoint_and_no_other() -> None:
+    assert [str(file.relative_to(ROOT)) for file in FUNCTIONS] == [
+        "api/actions/batch-process.py",
+        "api/init.py",
+        "api/recommend/cache/warm.py",
+        "api/recommend/cold-start/refresh.py",
+        "api/recommend/index.py",
+        "api/status.py",
+    ]
+
+
+def test_a_tick_on_an_empty_list_loads_no_library_that_it_does_without(redis_credentials: tuple[str, str]) -> None:
+    url, token = redis_credentials
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ALLOW_UNSIGNED_LOCAL": "1",
+        "UPSTASH_REDIS_REST_URL": url,
+        "UPSTASH_REDIS_REST_TOKEN": token,
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", IDLE_TICK], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    seen = json.loads(run.stdout)
+    assert seen["answer"] == {"claimed": 0, "applied": 0, "duplicates": 0, "rejected": 0, "pending": 0}
+    assert {name.partition(".")[0] for name in seen["modules"]}.isdisjoint(HEAVY)
