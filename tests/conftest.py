@@ -100,8 +100,8 @@ def settings(redis_credentials: tuple[str, str], make_database: MakeDatabase, sc
         database_url=make_database(schema_template),
         qstash_token="a-token",
         qstash_url="http://127.0.0.1:9",
-        qstash_current_signing_key="sig_current",
-        qstash_next_signing_key="sig_next",
+        qstash_current_signing_key="sig_current_0123456789abcdefghij",
+        qstash_next_signing_key="sig_next_0123456789abcdefghijklm",
         app_url="https://shop.example.com",
         admin_api_key="the-admin-key",
     )
