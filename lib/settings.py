@@ -124,7 +124,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     }
     values |= reader.app_url()
     if qstash_url := reader.optional("QSTASH_URL", http_url_problem, "Leave it out, or copy it from QStash's console."):
-        values["qstash_url"] = qstash_url
+        values["qstash_url"] = qstash_url.rstrip("/")
     for name, check in TUNABLES.items():
         if reader.get(name):
             values[name.lower()] = reader.tunable(name, check)

@@ -7,8 +7,11 @@ import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import psycopg
 from upstash_redis import Redis
+
+from lib.core.schedules import REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
 
 TOPICS = {
     "travel": "en",
@@ -24,6 +27,7 @@ CONTENTS_A_TOPIC = 25
 USERS = 60
 FIRST_ACTIONS = 600  # pushed at once, so that there is something to recommend
 PAUSE_SECONDS = 1.0
+JOB_SECONDS = 60.0
 OWN_TASTE = 0.8  # how often a user picks from his own topics
 
 _INSERT = """
@@ -53,8 +57,17 @@ class SampleTraffic:
         url, token = (self._environment[f"UPSTASH_REDIS_REST_{part}"] for part in ("URL", "TOKEN"))
         redis = Redis(url, token)
         redis.lpush("pending_user_actions", *[self._action() for _ in range(FIRST_ACTIONS)])
+        self._learn(redis)
         while not self._stopping.wait(PAUSE_SECONDS):
             redis.lpush("pending_user_actions", self._action())
+
+    def _learn(self, redis: Redis) -> None:
+        """Once the first actions are applied, what the schedules would do at the next full hours."""
+        while redis.llen("pending_user_actions"):
+            if self._stopping.wait(PAUSE_SECONDS):
+                return
+        for job in (UPDATE_EMBEDDINGS, WARM_CACHE, REFRESH_COLD_START):
+            httpx.post(self._environment["NEXT_PUBLIC_APP_URL"] + job.path, json=job.body, timeout=JOB_SECONDS)
 
     def _action(self) -> str:
         user = self._random.randrange(USERS)

@@ -165,7 +165,7 @@ def test_vercels_production_url_stands_in_for_the_app_url_and_is_marked_as_a_gue
         ("POPULARITY_WEIGHT", "0", 0.0),
         ("ALLOW_UNSIGNED_LOCAL", "1", True),
         ("ALLOW_UNSIGNED_LOCAL", "0", False),
-        ("QSTASH_URL", "http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("QSTASH_URL", "http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
     ],
 )
 def test_a_tunable_takes_its_value(name: str, value: str, wanted: Any) -> None:

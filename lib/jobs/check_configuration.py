@@ -14,7 +14,7 @@ from lib.adapters.services import Services
 from lib.core.schedules import Schedule, host_of, monthly_cost, owner_of, wanted_schedules
 from lib.errors import RecommenderError
 from lib.setting_values import LOOPBACK_HOSTS
-from lib.settings import APP_URL_FIX, QSTASH_FIX
+from lib.settings import ADMIN_KEY_FIX, APP_URL_FIX, QSTASH_FIX
 
 FREE_MESSAGES_A_DAY = 1_000  # QStash's free plan
 FREE_COMMANDS_A_MONTH = 500_000  # Upstash Redis's free plan
@@ -109,8 +109,7 @@ def _variables(services: Services) -> Iterator[Check]:
         yield Check("NEXT_PUBLIC_APP_URL", "warning", message, APP_URL_FIX)
     if not settings.admin_api_key:
         message = "ADMIN_API_KEY is not set: only this machine can open /api/init, /api/status and /api/recommend."
-        fix = "Set it to a long random string, for example what `openssl rand -hex 24` prints."
-        yield Check("ADMIN_API_KEY", "warning" if settings.allow_unsigned_local else "error", message, fix)
+        yield Check("ADMIN_API_KEY", "warning" if settings.allow_unsigned_local else "error", message, ADMIN_KEY_FIX)
 
 
 def _qstash(services: Services, found: list[QStashSchedule]) -> Iterator[Check]:
