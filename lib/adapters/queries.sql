@@ -70,10 +70,11 @@ WITH scored AS (
     WHERE (%(language)s::text IS NULL OR r.language = %(language)s)
       AND NOT EXISTS (SELECT FROM user_actions a WHERE a.user_id = %(user_id)s AND a.content_id = r.content_id)
 )
-(SELECT * FROM scored ORDER BY personal DESC, content_id COLLATE "C" LIMIT %(pool_size)s)
-UNION
-(SELECT * FROM scored ORDER BY popularity DESC, content_id COLLATE "C" LIMIT %(pool_size)s)
-ORDER BY content_id
+SELECT * FROM (
+    (SELECT * FROM scored ORDER BY personal DESC, content_id COLLATE "C" LIMIT %(pool_size)s)
+    UNION
+    (SELECT * FROM scored ORDER BY popularity DESC, content_id COLLATE "C" LIMIT %(pool_size)s)) pool
+ORDER BY content_id COLLATE "C"
 
 -- name: popular
 -- The most popular of now, then (where that is too little) the newest.

@@ -8,7 +8,7 @@ from typing import Any
 from lib.adapters.services import Services
 from lib.core.actions import identifier_problem
 from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
-from lib.errors import ImpossibleJob, InvalidInput, QStashUnavailable
+from lib.errors import ImpossibleJob, InvalidInput, QStashUnavailable, RecommenderError, SettingsError
 from lib.jobs.run import Deadline, run_and_report
 from lib.web.http import Request, Response, html_response, json_response
 
@@ -85,17 +85,17 @@ def _run(name: str, job: Any, services: Services) -> Response:
 
 
 def _tick(services: Services, *, publishes: bool) -> dict[str, Any]:
-    """Publishes first, so that a long drain delays no tick; drains also where QStash refuses the others."""
+    """Publishes first, so that a long drain delays no tick; drains also where the others can't be published."""
     from lib.jobs.process_actions import process_user_actions
 
-    refusal = None
+    refusal: RecommenderError | None = None
     published = {}
     if publishes:
         from lib.jobs.publish_ticks import publish_ticks
 
         try:
             published = {"ticks_published": publish_ticks(services, datetime.now(UTC))}
-        except QStashUnavailable as error:
+        except (QStashUnavailable, SettingsError) as error:
             refusal = error
     summary = process_user_actions(services, Deadline.after(services.settings.actions_time_budget_seconds))
     if refusal is not None:

@@ -124,6 +124,7 @@ def test_the_key_opens_as_a_bearer_token_and_as_a_password(authorization: str) -
         "Basic the-admin-key",
         "Basic //8=",
         "Bearer \u00fc",
+        "Basic \u00fc",
     ],
 )
 def test_anything_but_the_key_is_refused(authorization: str) -> None:

@@ -1,9 +1,14 @@
 """The six functions as the platform calls them, on real servers."""
 
+import base64
 import dataclasses
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,7 +16,7 @@ import pytest
 
 from lib.adapters.services import Services
 from lib.core.schedules import BATCH_PROCESS_PATH, REFRESH_PATH, WARM_PATH
-from lib.settings import Settings
+from lib.settings import Problem, Settings
 from lib.web import endpoints
 from lib.web.edge import Application, keyed_application, signed_application
 from local.qstash.server import QStashServer
@@ -110,21 +115,36 @@ def test_a_signed_body_that_can_never_work_is_not_retried(services: Services, bo
     assert (answer.status, answer.headers["upstash-nonretryable-error"]) == (489, "true")
 
 
-def test_a_plain_call_publishes_no_ticks_and_the_schedule_s_does(
-    qstash_services: Services, qstash: QStashServer
+def test_a_plain_call_publishes_no_ticks_and_the_schedule_s_publishes_each_once(
+    qstash_services: Services, qstash: QStashServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "ticks_published" not in post(qstash_services, BATCH_PROCESS_PATH, {"action": "process_user_actions"}).json
     assert messages(qstash) == []
+    minute = int(time.time()) // 60 * 60 + 3_600  # none falls due while the test runs
+    monkeypatch.setattr(endpoints, "datetime", SimpleNamespace(now=partial(datetime.fromtimestamp, minute)))
     body = {"action": "process_user_actions", "publish_ticks": True}
-    first, second = (post(qstash_services, BATCH_PROCESS_PATH, body).json for _ in range(2))
-    assert 1 <= second["ticks_published"] <= first["ticks_published"] <= 11
-    assert len(messages(qstash)) <= 22  # a minute may have begun in between; the second call's are duplicates else
+    for _ in range(2):
+        assert post(qstash_services, BATCH_PROCESS_PATH, body).json["ticks_published"] == 11
+    ticks = messages(qstash)
+    assert sorted(tick["nextDeliveryTime"] for tick in ticks) == [(minute + s) * 1_000 for s in range(5, 60, 5)]
+    assert {base64.b64decode(tick["body"]) for tick in ticks} == {b'{"action": "process_user_actions"}'}
 
 
-def test_where_qstash_refuses_the_ticks_the_list_is_drained_all_the_same(services: Services) -> None:
+NO_TOKEN = Problem("QSTASH_TOKEN", "is not set", "Set it.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({}, "qstash_unavailable"), ({"qstash_token": "", "problems": (NO_TOKEN,)}, "settings")],
+    ids=["QStash is away", "no token"],
+)
+def test_where_the_ticks_can_t_be_published_the_list_is_drained_all_the_same(
+    services: Services, with_changes: WithChanges, changes: dict[str, Any], code: str
+) -> None:
     push(services, like("ada", "a"))
-    answer = post(services, BATCH_PROCESS_PATH, {"action": "process_user_actions", "publish_ticks": True})
-    assert (answer.status, answer.json["error"]["code"]) == (503, "qstash_unavailable")
+    body = {"action": "process_user_actions", "publish_ticks": True}
+    answer = post(with_changes(**changes), BATCH_PROCESS_PATH, body)
+    assert (answer.status, answer.json["error"]["code"]) == (503, code)
     assert post(services, BATCH_PROCESS_PATH, {"action": "process_user_actions"}).json["claimed"] == 0
 
 

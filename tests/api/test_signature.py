@@ -1,6 +1,7 @@
 """The signature check by itself, and held against the vendor's Receiver."""
 
 import base64
+import hmac
 import json
 import time
 import warnings
@@ -51,6 +52,8 @@ ACCEPTED: dict[str, Callable[[], str]] = {
     "nbf 0, as QStash sends since 2024": lambda: sign(BODY, URL, CURRENT, nbf=0),
     "body hash without padding": lambda: sign(BODY, URL, CURRENT, body=str(claims(BODY, URL)["body"]).rstrip("=")),
     "no jti": lambda: sign(BODY, URL, CURRENT, jti=None),
+    "an empty audience, as in the published example": lambda: sign(BODY, URL, CURRENT, aud=""),
+    "an audience": lambda: sign(BODY, URL, CURRENT, aud="shop"),
 }
 
 REQUIRED_CLAIMS = ("iss", "sub", "exp", "nbf", "iat", "body")
@@ -98,9 +101,19 @@ def test_anything_else_is_rejected_with_a_reason_for_the_log(make: Callable[[], 
     ("current", "following"), [("", NEXT), (CURRENT, ""), ("", "")], ids=["current", "next", "both"]
 )
 def test_an_empty_key_means_that_nothing_is_accepted(current: str, following: str) -> None:
-    for key in (CURRENT, NEXT):
-        with pytest.raises(SignatureRejected, match="no valid"):
-            verify(sign(BODY, URL, key), current=current, following=following)
+    unsigned = unsigned_token("HS256")
+    digest = hmac.digest(b"", unsigned.rstrip(".").encode(), "sha256")
+    forged = unsigned + base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    for token in (sign(BODY, URL, CURRENT), sign(BODY, URL, NEXT), forged):
+        with pytest.raises(SignatureRejected, match="no valid") as rejection:
+            verify(token, current=current, following=following)
+        assert rejection.value.reason == "a signing key is not set"
+
+
+def test_a_body_is_bytes_whatever_they_mean() -> None:
+    """The vendor's Receiver takes text alone: AttributeError."""
+    for body in (b"", b"\xff\x00", "ü".encode()):
+        verify(sign(body, URL, CURRENT), body)
 
 
 def test_the_reasons_are_told_apart() -> None:
@@ -137,6 +150,7 @@ RECEIVER_DIFFERS = {
     "without iat": "it doesn't ask for the claim",
     "body hash is a number": "an AttributeError instead of its own error",
     "oversized": "it has no bound",
+    "an audience": "it wants none; the URL is what counts",
 }
 
 
