@@ -1,0 +1,147 @@
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from lib.adapters.services import Services
+from lib.core.schedules import JOBS, REFRESH_COLD_START
+from lib.errors import PostgresUnavailable
+from lib.jobs.refresh_cold_start import refresh_cold_start
+from lib.jobs.report_status import LATEST_LETTERS, LETTER_LENGTH, report_status
+from lib.jobs.run import run_and_report
+from lib.settings import Settings, parse_settings
+from tests.jobs.site import Site, action
+
+DATABASE_AWAY = "postgresql://ann:secret@127.0.0.1:9/site"
+
+Make = Callable[..., Services]
+
+
+@pytest.fixture
+def with_changes(settings: Settings) -> Iterator[Make]:
+    """`with_changes(name=value, ...)`: services with these settings."""
+    made: list[Services] = []
+
+    def make(of: Settings = settings, **changes: Any) -> Services:
+        made.append(Services(dataclasses.replace(of, **changes)))
+        return made[-1]
+
+    yield make
+    for services in made:
+        services.close()
+
+
+def status_of(services: Services) -> dict[str, Any]:
+    """The status as a program reads it: it must be JSON."""
+    document: dict[str, Any] = json.loads(json.dumps(report_status(services, datetime.now(UTC))))
+    return document
+
+
+def is_of_just_now(text: str) -> bool:
+    return abs(datetime.now(UTC) - datetime.fromisoformat(text)) < timedelta(minutes=1)
+
+
+def test_a_site_that_has_done_nothing_yet_shows_zeros_and_no_errors(site: Site) -> None:
+    status = status_of(site.services)
+    assert status["errors"] == []
+    assert (status["pending"], status["in_flight"]) == (0, 0)
+    assert status["dead_letters"] == {"count": 0, "latest": []}
+    never = {"last_run": None, "outcome": "never ran", "duration_ms": None}
+    assert status["jobs"] == dict.fromkeys(JOBS, never)
+    assert status["user_embeddings"] == {"users": 0, "updated_at": None}
+    assert status["model"] is None
+    assert status["cache"]["cold_start_generated_at"] is None
+    assert status["cache"]["trending_topics"] == []
+
+
+def test_it_shows_what_waits_and_what_is_in_flight(site: Site) -> None:
+    site.push(*[action("ann", "a") for _ in range(3)])
+    site.services.queue.claim()
+    site.push(*[action("ann", "a") for _ in range(2)])
+    status = status_of(site.services)
+    assert (status["pending"], status["in_flight"]) == (2, 3)
+
+
+def test_it_shows_the_latest_dead_letters_cut_to_a_readable_length_and_counts_all(site: Site) -> None:
+    site.act(*["x" * 2000 for _ in range(LATEST_LETTERS + 2)])
+    site.act("the last one")
+    letters = status_of(site.services)["dead_letters"]
+    assert letters["count"] == LATEST_LETTERS + 3
+    assert len(letters["latest"]) == LATEST_LETTERS
+    assert letters["latest"][0]["raw"] == "the last one"
+    assert "not JSON" in letters["latest"][0]["reason"]
+    assert is_of_just_now(letters["latest"][0]["at"])
+    assert {len(letter["raw"]) for letter in letters["latest"][1:]} == {LETTER_LENGTH}
+
+
+def test_it_shows_what_the_jobs_did_and_how_fresh_the_results_are(site: Site) -> None:
+    site.add_content("a", topics=["tea"])
+    site.act(action("ann", "a"), action("bob", "a"), "unreadable")
+    site.embed()
+    run_and_report(REFRESH_COLD_START.name, refresh_cold_start, site.services, budget_seconds=60)
+    status = status_of(site.services)
+    drained = status["jobs"]["process_user_actions"]
+    assert (drained["outcome"], drained["applied"], drained["rejected"]) == ("ok", 2, 1)
+    assert is_of_just_now(drained["last_run"])
+    assert status["jobs"]["refresh_cold_start"]["contents"] == 1
+    assert status["user_embeddings"]["users"] == 2
+    assert is_of_just_now(status["user_embeddings"]["updated_at"])
+    assert is_of_just_now(status["model"]["built_at"])
+    assert (status["model"]["items"], status["model"]["skipped"]) == (1, 0)
+    assert status["cache"]["cold_start_contents"] == 1
+    assert [topic["topic"] for topic in status["cache"]["trending_topics"]] == ["tea"]
+
+
+def test_an_idle_tick_is_a_run_too(site: Site) -> None:
+    site.drain()
+    assert is_of_just_now(status_of(site.services)["jobs"]["process_user_actions"]["last_run"])
+
+
+def test_a_job_that_failed_is_shown_with_its_reason_and_without_secrets(site: Site, with_changes: Make) -> None:
+    away = with_changes(database_url=DATABASE_AWAY)
+    with pytest.raises(PostgresUnavailable):
+        run_and_report(REFRESH_COLD_START.name, refresh_cold_start, away, budget_seconds=60)
+    job = status_of(site.services)["jobs"]["refresh_cold_start"]
+    assert job["outcome"].startswith("failed: Postgres doesn't answer")
+    assert "secret" not in job["outcome"].replace("[secret]", "")
+
+
+REDIS_PARTS = {"pending", "in_flight", "dead_letters", "jobs", "cache"}
+POSTGRES_PARTS = {"user_embeddings", "model"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing", "said"),
+    [
+        pytest.param({"redis_url": "http://127.0.0.1:9"}, REDIS_PARTS, "Redis", id="redis is away"),
+        pytest.param({"redis_token": "wrong"}, REDIS_PARTS, "Redis", id="redis refuses the token"),
+        pytest.param({"database_url": DATABASE_AWAY}, POSTGRES_PARTS, "Postgres", id="postgres is away"),
+    ],
+)
+def test_a_service_that_is_away_takes_its_own_part_with_it_and_no_other(
+    site: Site, with_changes: Make, changes: dict[str, str], missing: set[str], said: str
+) -> None:
+    site.act(action("ann", "a"))
+    site.embed()
+    status = status_of(with_changes(**changes))
+    assert {name for name, part in status.items() if part is None} == missing
+    assert status["errors"]
+    assert all(said in error for error in status["errors"])
+
+
+def test_a_database_without_tables_takes_its_own_part_with_it_and_no_other(
+    with_changes: Make, make_database: Callable[[], str]
+) -> None:
+    status = status_of(with_changes(database_url=make_database()))
+    assert {name for name, part in status.items() if part is None} == POSTGRES_PARTS
+    assert "tables are missing" in status["errors"][0]
+
+
+def test_with_nothing_set_every_part_is_missing_and_the_variables_are_named(with_changes: Make) -> None:
+    status = status_of(with_changes(parse_settings({})))
+    assert {name for name, part in status.items() if part is None} == REDIS_PARTS | POSTGRES_PARTS
+    assert any("UPSTASH_REDIS_REST_URL is not set" in error for error in status["errors"])
+    assert any("DATABASE_URL is not set" in error for error in status["errors"])
