@@ -1,5 +1,6 @@
 """Sample traffic for scripts/dev: some content, and users with tastes who act on it."""
 
+import contextlib
 import json
 import random
 import threading
@@ -55,19 +56,20 @@ class SampleTraffic:
 
     def _run(self) -> None:
         url, token = (self._environment[f"UPSTASH_REDIS_REST_{part}"] for part in ("URL", "TOKEN"))
-        redis = Redis(url, token)
-        redis.lpush("pending_user_actions", *[self._action() for _ in range(FIRST_ACTIONS)])
-        self._learn(redis)
-        while not self._stopping.wait(PAUSE_SECONDS):
-            redis.lpush("pending_user_actions", self._action())
+        with Redis(url, token) as redis:
+            redis.lpush("pending_user_actions", *[self._action() for _ in range(FIRST_ACTIONS)])
+            self._learn(redis)
+            while not self._stopping.wait(PAUSE_SECONDS):
+                redis.lpush("pending_user_actions", self._action())
 
     def _learn(self, redis: Redis) -> None:
         """Once the first actions are applied, what the schedules would do at the next full hours."""
         while redis.llen("pending_user_actions"):
             if self._stopping.wait(PAUSE_SECONDS):
                 return
-        for job in (UPDATE_EMBEDDINGS, WARM_CACHE, REFRESH_COLD_START):
-            httpx.post(self._environment["NEXT_PUBLIC_APP_URL"] + job.path, json=job.body, timeout=JOB_SECONDS)
+        with contextlib.suppress(httpx.HTTPError):  # the schedules do it later
+            for job in (UPDATE_EMBEDDINGS, WARM_CACHE, REFRESH_COLD_START):
+                httpx.post(self._environment["NEXT_PUBLIC_APP_URL"] + job.path, json=job.body, timeout=JOB_SECONDS)
 
     def _action(self) -> str:
         user = self._random.randrange(USERS)

@@ -128,3 +128,10 @@ def test_a_folder_that_cannot_be_replayed_is_refused_before_anything_is_erased(c
     assert dev.process.wait(15) == STATUS_REFUSED
     assert "holds no ratings.dat and no movies.dat and no vectors.npz" in dev.output
     assert not (checkout.folder / ".local").exists()
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_a_port_that_cannot_be_is_refused(checkout: Checkout, port: int) -> None:
+    dev = checkout.run(port=port)
+    assert dev.process.wait(15) == STATUS_REFUSED
+    assert "--port must be a number from 1 to 65535" in dev.output

@@ -47,17 +47,13 @@ def test_ctrl_c_while_the_servers_start_leaves_nothing_either(checkout: Checkout
     assert "Traceback" not in dev.output
 
 
-def test_sample_traffic_and_its_effects_stay_until_a_fresh_start(shared: Checkout) -> None:
-    rows = "SELECT (SELECT count(*) > 600 FROM user_actions), (SELECT count(*) > 0 FROM content)"
+def test_sample_traffic_is_fed_and_a_fresh_start_forgets_it(shared: Checkout) -> None:
     dev = shared.run(variables=FAST_TICKS).wait_until_ready()
+    rows = "SELECT (SELECT count(*) > 600 FROM user_actions), (SELECT count(*) > 0 FROM content)"
     eventually(lambda: dev.rows(rows) == [(True, True)])
     assert len(dev.get("/api/recommend?user_id=sample-user-1").json()["items"]) == 20
     assert dev.end() == 0
     assert "Traceback" not in dev.output
-
-    dev = shared.run("--no-sample", variables=FAST_TICKS).wait_until_ready()
-    assert dev.rows(rows) == [(True, True)]
-    dev.end()
 
     dev = shared.run("--no-sample", "--fresh", variables=FAST_TICKS).wait_until_ready()
     assert dev.rows("SELECT (SELECT count(*) FROM user_actions), (SELECT count(*) FROM content)") == [(0, 0)]

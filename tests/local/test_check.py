@@ -1,0 +1,103 @@
+"""scripts/check_qstash_config.py, told by the environment where its services are."""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from lib.adapters.services import Services
+from lib.jobs.check_configuration import Check, Inspection
+from lib.jobs.initialize import initialize
+from local import check
+
+Run = Callable[..., int]
+
+
+@pytest.fixture
+def run(qstash_services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """`run(*arguments, **changes)`: the exit status with the services' environment and these changes."""
+    settings = qstash_services.settings
+    environment = {
+        "QSTASH_TOKEN": settings.qstash_token,
+        "QSTASH_URL": settings.qstash_url,
+        "QSTASH_CURRENT_SIGNING_KEY": settings.qstash_current_signing_key,
+        "QSTASH_NEXT_SIGNING_KEY": settings.qstash_next_signing_key,
+        "NEXT_PUBLIC_APP_URL": settings.app_url,
+        "UPSTASH_REDIS_REST_URL": settings.redis_url,
+        "UPSTASH_REDIS_REST_TOKEN": settings.redis_token,
+        "DATABASE_URL": settings.database_url,
+        "ADMIN_API_KEY": settings.admin_api_key,
+    }
+
+    def run(*arguments: str, **changes: str) -> int:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["scripts/check_qstash_config.py", *arguments])
+        for name, value in (environment | changes).items():
+            monkeypatch.setenv(name, value)
+        return check.main()
+
+    return run
+
+
+def test_a_deployment_in_order_has_both_promised_lines_and_ends_with_0(
+    run: Run, qstash_services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    initialize(qstash_services, datetime.now(UTC))
+    assert run() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "✅ QStash client initialized successfully" in lines
+    assert "✅ Found 4 existing schedule(s)" in lines
+    assert not [line for line in lines if line.startswith("❌")]
+
+
+def test_missing_schedules_are_an_error_and_are_not_made(
+    run: Run, qstash_services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == 1
+    output = capsys.readouterr().out
+    assert "✅ Found 0 existing schedule(s)" in output.splitlines()
+    assert "❌ 4 of the four schedules are missing or out of date" in output
+    assert qstash_services.qstash.schedules() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        pytest.param({"QSTASH_TOKEN": ""}, "❌ QSTASH_TOKEN is not set.", id="no-token"),
+        pytest.param({"QSTASH_TOKEN": "wrong"}, "❌ QStash refuses", id="wrong-token"),
+        pytest.param({"QSTASH_URL": "http://127.0.0.1:9"}, "❌ QStash doesn't answer", id="qstash-away"),
+        pytest.param({"QSTASH_CURRENT_SIGNING_KEY": "old"}, "❌ QSTASH_CURRENT_SIGNING_KEY differs", id="old-key"),
+        pytest.param({"UPSTASH_REDIS_REST_URL": "http://127.0.0.1:9"}, "❌ Redis", id="redis-away"),
+        pytest.param({"DATABASE_URL": "postgresql://a:b@127.0.0.1:9/c"}, "❌ Postgres", id="postgres-away"),
+        pytest.param({"ADMIN_API_KEY": ""}, "❌ ADMIN_API_KEY is not set", id="no-key"),
+    ],
+)
+def test_one_thing_that_is_wrong_is_said_and_ends_with_1(
+    run: Run,
+    qstash_services: Services,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str],
+    said: str,
+) -> None:
+    initialize(qstash_services, datetime.now(UTC))
+    assert run(**changes) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_json_is_what_api_init_answers(run: Run, qstash_services: Services, capsys: pytest.CaptureFixture[str]) -> None:
+    initialize(qstash_services, datetime.now(UTC))
+    assert run("--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is True
+    assert len(answer["schedules"]) == 4
+    redis = {"name": "redis", "status": "ok", "message": "Redis answers and takes writes.", "fix": ""}
+    assert redis in answer["checks"]
+
+
+def test_how_to_mend_it_stands_under_the_line_that_needs_it() -> None:
+    checks = (Check("a", "ok", "A."), Check("b", "warning", "B.", "Mend B."), Check("c", "error", "C.", "Mend C."))
+    lines = check.as_text(Inspection(checks, ())).splitlines()
+    assert lines == ["✅ A.", "⚠️ B.", "   → Mend B.", "❌ C.", "   → Mend C."]
