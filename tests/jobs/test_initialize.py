@@ -15,7 +15,6 @@ from lib.jobs.check_configuration import Inspection
 from lib.jobs.initialize import initialize
 from lib.settings import Settings, parse_settings
 from local.qstash.server import QStashServer
-from tests.adapters.roles import limited_role
 from tests.conftest import MakeDatabase
 
 MINUTE = 1_700_000_040
@@ -92,13 +91,6 @@ def test_ten_calls_make_four_schedules_and_this_minutes_ticks_once(
     assert [tick["notBefore"] for tick in ticks] == [(MINUTE + second) * 1000 for second in range(15, 60, 5)]
     assert {tick["url"] for tick in ticks} == {"https://shop.example.com/api/actions/batch-process"}
     assert {tick["body"] for tick in ticks} == {'{"action": "process_user_actions"}'}
-
-
-def test_an_empty_database_gets_its_tables(with_changes: Make, make_database: MakeDatabase) -> None:
-    services = with_changes(database_url=make_database())
-    assert initialize(services, NOW).ok
-    with services.database.transaction() as connection:
-        assert is_current(connection)
 
 
 def test_another_interval_replaces_the_schedule(
@@ -202,14 +194,3 @@ def test_without_postgres_the_schedules_are_made_all_the_same(with_changes: Make
     assert not inspection.ok
     assert "Postgres doesn't answer" in found(inspection, "postgres", "error")
     assert sorted(schedules(qstash)) == IDS
-
-
-def test_a_role_that_may_make_no_tables_is_given_the_sql(with_changes: Make, make_database: MakeDatabase) -> None:
-    with limited_role(make_database()) as url:
-        services = with_changes(database_url=url)
-        inspection = initialize(services, NOW)
-        services.close()
-    assert not inspection.ok
-    sql = found(inspection, "schema", "error")
-    assert "CREATE TABLE IF NOT EXISTS user_actions" in sql
-    assert "GRANT SELECT ON content TO limited_" in sql
