@@ -76,7 +76,6 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=3000)
     port = parser.parse_args().port
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a Redis command would drown ours
     os.chdir(ROOT)
     # The proxy headers must stay: they tell a call that came through a tunnel from one of this machine.
     waitress.serve(Functions(), host="127.0.0.1", port=port, threads=THREADS, clear_untrusted_proxy_headers=False)

@@ -29,6 +29,7 @@ from lib.web.authentication import require_key, require_signature
 from lib.web.http import Request, Response, json_response, read_request
 
 log = logging.getLogger("recommendations")
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each Redis command would drown ours
 
 RETRY_AFTER_SECONDS = 10
 

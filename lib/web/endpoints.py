@@ -12,6 +12,7 @@ from lib.errors import ImpossibleJob, InvalidInput, QStashUnavailable, Recommend
 from lib.jobs.run import Deadline, run_and_report
 from lib.web.http import Request, Response, html_response, json_response
 
+RECOMMEND_PARAMETERS = {"user_id", "n", "language"}
 MAX_ITEMS = 100
 DEFAULT_ITEMS = 20
 MAX_LANGUAGE_LENGTH = 35  # of a BCP 47 tag
@@ -69,6 +70,8 @@ def status(request: Request, services: Services) -> Response:
 
 
 def recommendations(request: Request, services: Services) -> Response:
+    if unknown := sorted(set(request.query) - RECOMMEND_PARAMETERS):
+        raise InvalidInput(f"{unknown[0][:40]} is no parameter of this.", fix="Give user_id, n and language alone.")
     user_id = request.parameter("user_id")
     if user_id is None:
         raise InvalidInput("user_id is missing.", fix="Ask for /api/recommend?user_id=U&n=20.")

@@ -165,7 +165,8 @@ def test_where_a_service_is_away_qstash_is_told_to_come_again(
     "query",
     ["", "user_id=", "user_id=a&user_id=b", "user_id=" + "x" * 257, "user_id=a%00b", "user_id=a&n=0", "user_id=a&n=-1",
      "user_id=a&n=101", "user_id=a&n=1000000000", "user_id=a&n=", "user_id=a&n=ten", "user_id=a&n=%D9%A3",
-     "user_id=a&n=5&n=6", "user_id=a&language=", "user_id=a&language=%3Cb%3E", "user_id=a&language=" + "x" * 36],
+     "user_id=a&n=5&n=6",
+        "user_id=a&limit=5", "user_id=a&language=", "user_id=a&language=%3Cb%3E", "user_id=a&language=" + "x" * 36],
 )  # fmt: skip
 def test_a_question_that_makes_no_sense_is_bad_input(services: Services, query: str) -> None:
     assert recommend(services, query).status == 400
