@@ -130,6 +130,7 @@ def qstash_services(settings: Settings, qstash: QStashServer) -> Iterator[Servic
     services = Services(
         dataclasses.replace(
             settings,
+            app_url="http://127.0.0.1:9",  # where nobody listens: no delivery leaves this machine
             qstash_url=qstash.url,
             qstash_token=qstash.token,
             qstash_current_signing_key=qstash.current_signing_key,

@@ -21,7 +21,6 @@ IDLE_SECONDS = 20
 
 _SET_TIMEOUTS = """
 SELECT set_config('statement_timeout', %(statement)s, true),
-       set_config('lock_timeout', %(statement)s, true),
        set_config('idle_in_transaction_session_timeout', %(idle)s, true)
 """
 

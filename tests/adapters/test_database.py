@@ -118,7 +118,7 @@ def test_a_statement_that_takes_too_long_is_cancelled(database: Database) -> Non
 def test_waiting_for_a_lock_is_bounded_too(database: Database) -> None:
     with database.transaction() as holder:
         holder.execute("LOCK TABLE notes")
-        waiting = pytest.raises(PostgresUnavailable, match="timeout")
+        waiting = pytest.raises(PostgresUnavailable, match="statement timeout")
         with waiting, database.transaction(seconds=0.05) as connection:
             connection.execute("LOCK TABLE notes")
 

@@ -58,7 +58,7 @@ def test_where_everything_is_in_place_every_check_is_ok(with_changes: Make) -> N
 def test_schedules_of_another_interval_are_out_of_date_though_their_cron_is_the_same(with_changes: Make) -> None:
     [check] = bad(inspect(with_changes(actions_interval_seconds=60)))
     assert (check.name, check.status) == ("schedules", "error")
-    assert check.message.startswith("1 of the four schedules are missing or out of date: recs.shop")
+    assert check.message.startswith("1 of the four schedules are missing or out of date: recs.")
     assert check.message.endswith(f"{PROCESS_ACTIONS.name}.")
 
 

@@ -20,7 +20,7 @@ from tests.conftest import MakeDatabase
 MINUTE = 1_700_000_040
 NOW = datetime.fromtimestamp(MINUTE + 12, UTC)
 JOBS = ["process_user_actions", "process_user_embeddings", "refresh_cold_start", "warm_cache"]
-IDS = [f"recs.shop.example.com.{job}" for job in JOBS]
+IDS = [f"recs.127.0.0.1-9.{job}" for job in JOBS]
 
 Make = Callable[..., Services]
 
@@ -89,7 +89,7 @@ def test_ten_calls_make_four_schedules_and_this_minutes_ticks_once(
     assert json.loads(made[IDS[0]]["body"]) == {"action": "process_user_actions", "publish_ticks": True}
     ticks = published(qstash)
     assert [tick["notBefore"] for tick in ticks] == [(MINUTE + second) * 1000 for second in range(15, 60, 5)]
-    assert {tick["url"] for tick in ticks} == {"https://shop.example.com/api/actions/batch-process"}
+    assert {tick["url"] for tick in ticks} == {"http://127.0.0.1:9/api/actions/batch-process"}
     assert {tick["body"] for tick in ticks} == {'{"action": "process_user_actions"}'}
 
 

@@ -152,6 +152,7 @@ def test_a_new_version_is_learned_when_the_last_is_a_day_old(readers: Site) -> N
 def test_a_run_that_the_time_cuts_off_goes_on_where_it_stopped(readers: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(update_module, "CHUNK", 3)
     readers.act(action("ann", "comedy0"))
+    readers.query("UPDATE user_actions SET received_at = received_at - interval '1 hour'")
     assert [readers.embed(seconds=0)["users_left"] for _ in range(3)] == [10, 10, 10]
     assert len(embeddings(readers)) == 9, "each run took those who had waited longest"
     assert readers.embed()["users_left"] == 0
