@@ -56,6 +56,12 @@ class ServiceUnavailable(RecommenderError):
     code = "unavailable"
 
 
+class OutOfTime(ServiceUnavailable):
+    """The time that this call may take is spent."""
+
+    code = "out_of_time"
+
+
 class RedisUnavailable(ServiceUnavailable):
     """Redis doesn't answer."""
 
@@ -66,6 +72,12 @@ class PostgresUnavailable(ServiceUnavailable):
     """Postgres doesn't answer."""
 
     code = "postgres_unavailable"
+
+
+class DatabaseRefuses(ServiceUnavailable):
+    """Postgres refuses the rows that were to be written."""
+
+    code = "postgres_refuses"
 
 
 class DatabaseForbids(ServiceUnavailable):

@@ -25,6 +25,8 @@ from lib.setting_values import (
     token_problem,
 )
 
+CLOCK_LEEWAY_SECONDS = 60  # by which this machine's clock and QStash's may differ
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -57,7 +59,7 @@ class Settings:
     actions_time_budget_seconds: float = 25.0
     job_time_budget_seconds: float = 240.0
     claim_max_elements: int = 2_000
-    claim_lease_seconds: int = 60
+    claim_lease_seconds: float = 60
     dead_letters_max: int = 10_000
     database_max_connections: int = 4
     action_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))

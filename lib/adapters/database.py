@@ -1,21 +1,24 @@
 """Postgres: a few lazily made connections, transactions bounded in time, errors in our words."""
 
+import math
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import errors
+from psycopg.abc import RV, PQGen
 
-from lib.errors import DatabaseForbids, PostgresUnavailable, SchemaMissing
-
-Connection = psycopg.Connection[tuple[Any, ...]]
+from lib.errors import DatabaseForbids, DatabaseRefuses, OutOfTime, PostgresUnavailable, SchemaMissing
+from lib.time_limit import seconds_left
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 20.0  # a tick's transaction takes well under one
+KEPT_SECONDS = 3.0  # for a kept connection to prove that it lives: after a failover nobody answers on it any more
+GRACE_SECONDS = 0.5  # the server ends a statement itself, with a better message; where it hangs, we do after this
 # A function frozen inside a transaction must not hold its locks: the server ends it after this.
 IDLE_SECONDS = 20
 
@@ -26,17 +29,27 @@ SELECT set_config('statement_timeout', %(statement)s, true),
 
 
 def load_queries(path: Path) -> dict[str, bytes]:
-    """The named blocks of a .sql file: `-- name: what_it_is`, then the statement; {recommendable} is put in.
+    """The named blocks of a .sql file: `-- name: what_it_is`, then the statement; {name} puts an earlier one in.
 
     Bytes, because psycopg takes a str only where the type checker can see that nobody's input is in it.
     """
     parts = re.split(r"^-- name: (\w+)\s*$", path.read_text(), flags=re.MULTILINE)
-    blocks = {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
-    fragment = blocks.get("recommendable", "")
-    return {name: text.replace("{recommendable}", fragment).encode() for name, text in blocks.items()}
+    blocks: dict[str, str] = {}
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        blocks[name] = re.sub(r"\{(\w+)\}", lambda match: blocks[match[1]], text.strip())
+    return {name: text.encode() for name, text in blocks.items()}
 
 
 QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """Waits for no statement longer than `patience` or than its caller has time, though the server be frozen."""
+
+    patience = STATEMENT_SECONDS
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        return super().wait(gen, interval, seconds_left(self.patience) + GRACE_SECONDS)
 
 
 class Database:
@@ -54,7 +67,7 @@ class Database:
 
         With `vectors` the connection reads and writes pgvector's type.
         """
-        if not self._free.acquire(timeout=seconds):
+        if not self._free.acquire(timeout=seconds_left(seconds)):
             raise PostgresUnavailable("Every database connection of this process is busy.")
         try:
             with translated_errors():
@@ -64,6 +77,9 @@ class Database:
                         _register_vectors(connection)
                     yield connection
                     connection.commit()
+                except psycopg.Error:
+                    connection.close()  # which rolls back; the next one may reach a server that does better
+                    raise
                 except BaseException:
                     self._roll_back(connection)
                     raise
@@ -79,22 +95,17 @@ class Database:
 
     def _begin(self, seconds: float) -> Connection:
         """A connection whose transaction has begun. A kept one may have died since: then a new one is made."""
-        timeouts = {"statement": f"{int(seconds * 1000)}ms", "idle": f"{IDLE_SECONDS}s"}
         while (kept := self._take_idle()) is not None:
-            try:
-                kept.execute(_SET_TIMEOUTS, timeouts)
-                return kept
-            except psycopg.OperationalError:
-                kept.close()
-        connection = self._connect()
-        connection.execute(_SET_TIMEOUTS, timeouts)
-        return connection
+            kept.patience = KEPT_SECONDS
+            with suppress(psycopg.OperationalError):
+                return _bounded(kept, seconds)
+        return _bounded(self._connect(), seconds)
 
     def _connect(self) -> Connection:
         try:
-            return psycopg.connect(
+            return Connection.connect(
                 self._url,
-                connect_timeout=CONNECT_SECONDS,
+                connect_timeout=math.ceil(seconds_left(CONNECT_SECONDS)),
                 prepare_threshold=None,  # poolers in transaction mode know no prepared statements
                 application_name="recommendations",
                 keepalives_idle=10,
@@ -114,13 +125,45 @@ class Database:
     def _roll_back(self, connection: Connection) -> None:
         try:
             connection.rollback()
-        except psycopg.Error:
+        except (psycopg.Error, OutOfTime):
             connection.close()
 
     def _put_back(self, connection: Connection) -> None:
         if not connection.closed:
             with self._lock:
                 self._idle.append(connection)
+
+
+def _bounded(connection: Connection, seconds: float) -> Connection:
+    """Begins a transaction whose statements the server ends after `seconds`, or when the caller's time is spent."""
+    try:
+        statement_ms = math.ceil(seconds_left(seconds) * 1000)  # never 0, which would mean no bound at all
+        connection.execute(_SET_TIMEOUTS, {"statement": f"{statement_ms}ms", "idle": f"{IDLE_SECONDS}s"})
+    except BaseException:
+        connection.close()
+        raise
+    connection.patience = seconds
+    return connection
+
+
+# What else may be wrong with a Postgres that answers.
+_TROUBLES: dict[type[psycopg.Error], tuple[str, str]] = {
+    errors.ReadOnlySqlTransaction: (
+        "Postgres takes no writes",
+        "Wait for its failover to end, or point DATABASE_URL at the primary.",
+    ),
+    errors.DiskFull: ("Postgres's disk is full", "Enlarge it, or lower RETENTION_DAYS."),
+    errors.TooManyConnections: (
+        "Postgres takes no more connections",
+        "Use its pooler's address as DATABASE_URL, or lower DATABASE_MAX_CONNECTIONS.",
+    ),
+    errors.QueryCanceled: ("Postgres took too long", "See what else keeps the database busy, or holds its locks."),
+    errors.IdleInTransactionSessionTimeout: (
+        "The function stood still within a transaction, which Postgres ended",
+        "It is tried again by itself.",
+    ),
+}
+_AWAY = ("Postgres doesn't answer", "Check DATABASE_URL and that the database is running.")
 
 
 @contextmanager
@@ -141,15 +184,18 @@ def translated_errors() -> Iterator[None]:
             f"This Postgres lacks something: {_first_line(error)}",
             fix="Use a Postgres that has pgvector, such as Neon.",
         ) from error
+    except (psycopg.DataError, psycopg.IntegrityError, errors.RaiseException) as error:
+        raise DatabaseRefuses(
+            f"Postgres refuses a row: {_first_line(error)}", fix="See which constraint or trigger of yours says so."
+        ) from error
     except (
         psycopg.OperationalError,
         psycopg.InterfaceError,
         errors.ReadOnlySqlTransaction,
         errors.IdleInTransactionSessionTimeout,
     ) as error:
-        raise PostgresUnavailable(
-            f"Postgres doesn't answer: {_first_line(error)}", fix="Check DATABASE_URL and that the database is running."
-        ) from error
+        trouble, fix = _TROUBLES.get(type(error), _AWAY)
+        raise PostgresUnavailable(f"{trouble}: {_first_line(error)}", fix=fix) from error
 
 
 def _register_vectors(connection: Connection) -> None:

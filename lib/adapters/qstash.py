@@ -1,19 +1,26 @@
 """QStash: schedules, publishing, keys. Bounded in time; its errors in our words."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 from qstash import QStash
-from qstash.errors import QStashError
+from qstash.errors import DailyMessageLimitExceededError, QStashError, RateLimitExceededError
 
+from lib.adapters.bounded_http import bound
 from lib.core.schedules import Schedule
 from lib.errors import QStashUnavailable
 
-TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+ANSWER_SECONDS = 10.0
 BYPASS_HEADER = "x-vercel-protection-bypass"
 
+_QUOTA_FIX = (
+    "Raise ACTIONS_INTERVAL_SECONDS and open /api/init again, or upgrade at https://console.upstash.com/qstash."
+)
+_TOO_MANY_FIX = "Delete schedules that you don't need at https://console.upstash.com/qstash, or upgrade the plan."
 _FIX = "Check QSTASH_TOKEN, and QSTASH_URL where your account is in another region."
 
 
@@ -22,8 +29,10 @@ class QStashClient:
 
     def __init__(self, token: str, *, url: str, bypass_secret: str) -> None:
         self._client = QStash(token, base_url=url, retry=False)
-        # The client waits ten minutes for an answer and has no option for less.
-        self._client.http._client.timeout = TIMEOUT
+        http = self._client.http._client
+        bound(http, seconds=ANSWER_SECONDS)
+        http.event_hooks = {"response": [self._note_clock]}
+        self._clock_ahead: float | None = None
         self._headers = {BYPASS_HEADER: bypass_secret} if bypass_secret else {}
 
     def schedules(self) -> list[dict[str, Any]]:
@@ -77,6 +86,15 @@ class QStashClient:
             keys = self._client.signing_key.get()
             return keys.current, keys.next
 
+    @property
+    def clock_ahead(self) -> float | None:
+        """By how many seconds this machine's clock was ahead of QStash's at its last answer; None before the first."""
+        return self._clock_ahead
+
+    def _note_clock(self, response: httpx.Response) -> None:
+        with suppress(TypeError, ValueError):  # without a date, or with one that can't be read
+            self._clock_ahead = time.time() - parsedate_to_datetime(response.headers.get("Date")).timestamp()
+
     def close(self) -> None:
         self._client.http._client.close()
 
@@ -85,8 +103,13 @@ class QStashClient:
 def _our_errors() -> Iterator[None]:
     try:
         yield
+    except DailyMessageLimitExceededError as error:
+        raise QStashUnavailable(f"QStash refuses: {error}", fix=_QUOTA_FIX) from error
+    except RateLimitExceededError as error:
+        raise QStashUnavailable(f"QStash refuses: {error}", fix="It is tried again by itself; else wait.") from error
     except QStashError as error:
-        raise QStashUnavailable(f"QStash refuses: {error}", fix=_FIX) from error
+        fix = _TOO_MANY_FIX if "status: 412" in str(error) else _FIX
+        raise QStashUnavailable(f"QStash refuses: {error}", fix=fix) from error
     except KeyError as error:  # how the client tells that an item of a batch failed
         raise QStashUnavailable("QStash refused a message of a batch.", fix=_FIX) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -7,9 +7,9 @@ import httpx
 from upstash_redis import Redis
 from upstash_redis.errors import UpstashError
 
+from lib.adapters.bounded_http import bound
 from lib.errors import RedisUnavailable
 
-CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0  # a claim of several megabytes on a slow line
 
 _FIX = "Check UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, and that the database is running."
@@ -21,8 +21,7 @@ class RedisClient:
     def __init__(self, url: str, token: str) -> None:
         # Without the base64 encoding one element that isn't UTF-8 can't make a whole answer unreadable.
         self._redis = Redis(url, token, rest_encoding=None, rest_retries=0, allow_telemetry=False)
-        # The client has no timeout and no option for one: without this a call can hang for ever.
-        self._redis._http._client.timeout = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        bound(self._redis._http._client, seconds=ANSWER_SECONDS)
 
     def execute(self, *command: str | float) -> Any:
         try:

@@ -15,9 +15,10 @@ from lib.adapters.services import Services
 from lib.core.schedules import Schedule, host_of, monthly_cost, owner_of, wanted_schedules
 from lib.errors import RecommenderError
 from lib.setting_values import LOOPBACK_HOSTS
-from lib.settings import ADMIN_KEY_FIX, APP_URL_FIX, QSTASH_FIX
+from lib.settings import ADMIN_KEY_FIX, APP_URL_FIX, CLOCK_LEEWAY_SECONDS, QSTASH_FIX
 
 FREE_MESSAGES_A_DAY = 1_000  # QStash's free plan
+CLOCK_FIX = "Set the clock by a time server, for example: timedatectl set-ntp true"
 FREE_COMMANDS_A_MONTH = 500_000  # Upstash Redis's free plan
 
 REQUIRED = (
@@ -116,11 +117,27 @@ def _variables(services: Services) -> Iterator[Check]:
 def _qstash(services: Services, found: list[QStashSchedule]) -> Iterator[Check]:
     found.extend(services.qstash.schedules())
     yield Check("qstash", "ok", "QStash client initialized successfully")
+    yield from _clock(services.qstash.clock_ahead)
     app_url = services.settings.app_url
     if _is_on_this_machine(app_url) and not _is_on_this_machine(services.settings.qstash_url):
         message = f"QStash can't reach {app_url}: that address is this machine's own."
         fix = "Run `ngrok http 3000` and set NEXT_PUBLIC_APP_URL to its https address."
         yield Check("app url", "error", message, fix)
+
+
+def _clock(ahead: float | None) -> Iterator[Check]:
+    """QStash's signature holds from its making, by QStash's clock, for five minutes."""
+    if ahead is None:
+        return
+    off = f"This machine's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} QStash's"
+    if abs(ahead) <= CLOCK_LEEWAY_SECONDS / 2:
+        yield Check("clock", "ok", "This machine's clock agrees with QStash's.")
+    elif abs(ahead) <= CLOCK_LEEWAY_SECONDS:
+        message = f"{off}; {CLOCK_LEEWAY_SECONDS} s is the most that can be forgiven."
+        yield Check("clock", "warning", message, CLOCK_FIX)
+    else:
+        refused = "expired, from six minutes on" if ahead > 0 else "not valid yet"
+        yield Check("clock", "error", f"{off}: its deliveries are refused (401) as {refused}.", CLOCK_FIX)
 
 
 def _signing_keys(services: Services) -> Iterator[Check]:

@@ -21,8 +21,10 @@ from lib.core.ranking import rank
 from lib.errors import PostgresUnavailable, RedisUnavailable
 from lib.jobs.run import log
 from lib.settings import Settings
+from lib.time_limit import time_limit
 
 LIST_LENGTH = 100  # what is stored, and the most that can be asked for
+PATIENCE_SECONDS = 2.0  # with a service that the answer can do without
 
 Document = dict[str, Any]
 
@@ -34,7 +36,8 @@ def recommend(services: Services, *, user_id: str, n: int, language: str | None,
         return _first(_still_allowed(services, cached), n, source="cache")
     document = _compute(services, user_id=user_id, language=language, now=now)
     if document is None:
-        return _cold_start(services, user_id=user_id, n=n, language=language, now=now)
+        uses_cache = language is None and generation is not None
+        return _cold_start(services, user_id=user_id, n=n, language=language, now=now, uses_cache=uses_cache)
     if language is None and generation is not None:
         _store(services, user_id, document, generation)
     return _first(document, n, source="computed")
@@ -47,7 +50,8 @@ def document_of(user_id: str | None, items: list[Document], *, source: str, now:
 def _cached_list(services: Services, user_id: str) -> tuple[Document | None, str | None]:
     """The list, and the generation that a new one belongs to; None where Redis doesn't answer."""
     try:
-        return services.cache.user_list(user_id)
+        with time_limit(PATIENCE_SECONDS):
+            return services.cache.user_list(user_id)
     except RedisUnavailable as error:
         log.warning("recommend: computing without the cache: %s", services.settings.redact(error.message))
         return None, None
@@ -55,7 +59,7 @@ def _cached_list(services: Services, user_id: str) -> tuple[Document | None, str
 
 def _still_allowed(services: Services, document: Document) -> Document:
     try:
-        with services.database.transaction() as connection:
+        with time_limit(PATIENCE_SECONDS), services.database.transaction() as connection:
             allowed = read_allowed(connection, [item["content_id"] for item in document["items"]])
     except PostgresUnavailable as error:
         log.warning("recommend: a cached list served unchecked: %s", services.settings.redact(error.message))
@@ -115,8 +119,10 @@ def _embed(history: list[HistoryRow], settings: Settings, *, now: datetime) -> N
     return np.asarray(embeddings[0])
 
 
-def _cold_start(services: Services, *, user_id: str, n: int, language: str | None, now: datetime) -> Document:
-    cached = _cached_cold_start(services) if language is None else None
+def _cold_start(
+    services: Services, *, user_id: str, n: int, language: str | None, now: datetime, uses_cache: bool
+) -> Document:
+    cached = _cached_cold_start(services) if uses_cache else None
     if cached is not None:
         document = {**_still_allowed(services, cached), "user_id": user_id}
     else:
@@ -127,9 +133,11 @@ def _cold_start(services: Services, *, user_id: str, n: int, language: str | Non
 
 def _cached_cold_start(services: Services) -> Document | None:
     try:
-        return services.cache.cold_start()
-    except RedisUnavailable:
-        return None  # logged already, when the user's own list was looked for
+        with time_limit(PATIENCE_SECONDS):
+            return services.cache.cold_start()
+    except RedisUnavailable as error:
+        log.warning("recommend: popular content computed: %s", services.settings.redact(error.message))
+        return None
 
 
 def popular_items(services: Services, *, language: str | None, now: datetime) -> list[Document]:
@@ -149,6 +157,7 @@ def _first(document: Document, n: int, *, source: str) -> Document:
 
 def _store(services: Services, user_id: str, document: Document, generation: str) -> None:
     try:
-        services.cache.store_user_lists({user_id: document}, {user_id: generation})
+        with time_limit(PATIENCE_SECONDS):
+            services.cache.store_user_lists({user_id: document}, {user_id: generation})
     except RedisUnavailable as error:
         log.warning("recommend: the list could not be cached: %s", services.settings.redact(error.message))

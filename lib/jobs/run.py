@@ -9,6 +9,7 @@ from typing import Any
 
 from lib.adapters.services import Services
 from lib.errors import RecommenderError
+from lib.time_limit import time_limit
 
 log = logging.getLogger("recommendations")
 
@@ -33,11 +34,12 @@ class Deadline:
 Job = Callable[[Services, datetime, Deadline], Summary]
 
 
-def run_and_report(name: str, job: Job, services: Services, *, budget_seconds: float) -> Summary:
+def run_and_report(name: str, job: Job, services: Services, deadline: Deadline) -> Summary:
     """Runs the job now, keeps what it did for the status, and lets its error out after that."""
     now, started = datetime.now(UTC), time.monotonic()
     try:
-        summary = job(services, now, Deadline.after(budget_seconds))
+        with time_limit(deadline.seconds_left):
+            summary = job(services, now, deadline)
     except Exception as error:
         report(services, name, failure(error), started, {})
         raise

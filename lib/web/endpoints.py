@@ -10,12 +10,18 @@ from lib.core.actions import identifier_problem
 from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
 from lib.errors import ImpossibleJob, InvalidInput, QStashUnavailable, RecommenderError, SettingsError
 from lib.jobs.run import Deadline, run_and_report
+from lib.time_limit import time_limit
 from lib.web.http import Request, Response, html_response, json_response
 
 RECOMMEND_PARAMETERS = {"user_id", "n", "language"}
 MAX_ITEMS = 100
 DEFAULT_ITEMS = 20
 MAX_LANGUAGE_LENGTH = 35  # of a BCP 47 tag
+WORK_SHARE = 0.9  # of a job's time budget; the rest is for giving back what it holds, and for its report
+PUBLISHING_SHARE = 0.4  # of a tick's: a QStash that hangs leaves time to drain
+INIT_SECONDS = 60.0  # somebody waits, but every service may be slow in turn
+STATUS_SECONDS = 20.0
+RECOMMEND_SECONDS = 10.0
 
 
 def batch_process(request: Request, services: Services) -> Response:
@@ -27,7 +33,8 @@ def batch_process(request: Request, services: Services) -> Response:
         from lib.jobs.update_embeddings import process_user_embeddings
 
         return _run(UPDATE_EMBEDDINGS.name, process_user_embeddings, services)
-    return json_response(_tick(services, publishes=body.get("publish_ticks") is True))
+    with time_limit(services.settings.actions_time_budget_seconds):
+        return json_response(_tick(services, publishes=body.get("publish_ticks") is True))
 
 
 def warm(request: Request, services: Services) -> Response:
@@ -49,7 +56,8 @@ def refresh(request: Request, services: Services) -> Response:
 def init(request: Request, services: Services) -> Response:
     from lib.jobs.initialize import initialize
 
-    inspection = initialize(services, datetime.now(UTC))
+    with time_limit(INIT_SECONDS):
+        inspection = initialize(services, datetime.now(UTC))
     status = "200 OK" if inspection.ok else "503 Service Unavailable"
     if request.wants_html:
         from lib.web.pages import render
@@ -61,7 +69,8 @@ def init(request: Request, services: Services) -> Response:
 def status(request: Request, services: Services) -> Response:
     from lib.jobs.report_status import report_status
 
-    document = report_status(services, datetime.now(UTC))
+    with time_limit(STATUS_SECONDS):
+        document = report_status(services, datetime.now(UTC))
     if request.wants_html:
         from lib.web.pages import render
 
@@ -80,27 +89,33 @@ def recommendations(request: Request, services: Services) -> Response:
     n, language = _number_of_items(request), _language(request)
     from lib.jobs.recommend import recommend
 
-    return json_response(recommend(services, user_id=user_id, n=n, language=language, now=datetime.now(UTC)))
+    with time_limit(RECOMMEND_SECONDS):
+        return json_response(recommend(services, user_id=user_id, n=n, language=language, now=datetime.now(UTC)))
 
 
 def _run(name: str, job: Any, services: Services) -> Response:
-    return json_response(run_and_report(name, job, services, budget_seconds=services.settings.job_time_budget_seconds))
+    budget = services.settings.job_time_budget_seconds
+    with time_limit(budget):
+        return json_response(run_and_report(name, job, services, Deadline.after(WORK_SHARE * budget)))
 
 
 def _tick(services: Services, *, publishes: bool) -> dict[str, Any]:
     """Publishes first, so that a long drain delays no tick; drains also where the others can't be published."""
     from lib.jobs.process_actions import process_user_actions
 
+    budget = services.settings.actions_time_budget_seconds
+    deadline = Deadline.after(WORK_SHARE * budget)
     refusal: RecommenderError | None = None
     published = {}
     if publishes:
         from lib.jobs.publish_ticks import publish_ticks
 
         try:
-            published = {"ticks_published": publish_ticks(services, datetime.now(UTC))}
+            with time_limit(PUBLISHING_SHARE * budget):
+                published = {"ticks_published": publish_ticks(services, datetime.now(UTC))}
         except (QStashUnavailable, SettingsError) as error:
             refusal = error
-    summary = process_user_actions(services, Deadline.after(services.settings.actions_time_budget_seconds))
+    summary = process_user_actions(services, deadline)
     if refusal is not None:
         raise refusal  # QStash tries again, and the slots still ahead are published then
     return {**summary, **published}

@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import hmac
+import time
 from typing import Any
 
 import jwt
 
 from lib.errors import SignatureRejected
+from lib.settings import CLOCK_LEEWAY_SECONDS
 
-LEEWAY_SECONDS = 60  # for clocks that differ
 MAX_TOKEN_LENGTH = 4_096  # QStash's tokens have some 500 characters
 _REQUIRED_CLAIMS = ["iss", "sub", "exp", "nbf", "iat", "body"]
 
@@ -40,11 +41,11 @@ def _claims(token: str, current_key: str, next_key: str) -> dict[str, Any]:
     except jwt.InvalidSignatureError:
         pass  # perhaps signed with the next key; every other error is the same with both
     except jwt.PyJWTError as error:
-        raise SignatureRejected(_reason(error)) from error
+        raise SignatureRejected(_reason(error, token)) from error
     try:
         return _decode(token, next_key)
     except jwt.PyJWTError as error:
-        raise SignatureRejected(_reason(error)) from error
+        raise SignatureRejected(_reason(error, token)) from error
 
 
 def _decode(token: str, key: str) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def _decode(token: str, key: str) -> dict[str, Any]:
         key.encode(),
         algorithms=["HS256"],
         issuer="Upstash",
-        leeway=LEEWAY_SECONDS,
+        leeway=CLOCK_LEEWAY_SECONDS,
         options={"require": _REQUIRED_CLAIMS, "verify_aud": False},
     )
     return claims
@@ -67,11 +68,20 @@ def _equal(claimed: object, expected: str, *, padding: str = "") -> bool:
     return hmac.compare_digest(claimed.encode("utf-8", "surrogatepass"), expected.encode())
 
 
-def _reason(error: jwt.PyJWTError) -> str:
+def _reason(error: jwt.PyJWTError, token: str) -> str:
     if isinstance(error, jwt.InvalidSignatureError):
         return "it was signed with neither of the two keys"
     if isinstance(error, jwt.ExpiredSignatureError):
-        return "it has expired; if it is new, a clock is wrong"
+        return f"it has expired: {_age(token)}; if it is new, a clock is wrong"
     if isinstance(error, jwt.ImmatureSignatureError):
-        return "it is not valid yet; a clock is wrong"
+        return f"it is not valid yet: {_age(token)}; a clock is wrong"
     return f"{type(error).__name__}: {error}"
+
+
+def _age(token: str) -> str:
+    """How old a token is whose signature was right, by both clocks."""
+    issued_at = jwt.decode(token, options={"verify_signature": False}).get("iat")
+    if not isinstance(issued_at, int | float):
+        return "it says not when it was made"
+    age = time.time() - issued_at
+    return f"by this machine's clock it was made {abs(age):.0f} s {'ago' if age >= 0 else 'from now'}"

@@ -134,7 +134,7 @@ def test_a_server_that_is_not_there_is_said_without_waiting(monkeypatch: pytest.
 
 
 def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qstash_module, "TIMEOUT", httpx.Timeout(0.1))
+    monkeypatch.setattr(qstash_module, "ANSWER_SECONDS", 0.1)
     hangs = pytest.raises(QStashUnavailable, match="ReadTimeout")
     with socket.create_server(("127.0.0.1", 0)) as hanging:  # connects, and says nothing
         url = f"http://127.0.0.1:{hanging.getsockname()[1]}"

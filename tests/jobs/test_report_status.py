@@ -11,7 +11,7 @@ from lib.core.schedules import JOBS, REFRESH_COLD_START
 from lib.errors import PostgresUnavailable
 from lib.jobs.refresh_cold_start import refresh_cold_start
 from lib.jobs.report_status import LATEST_LETTERS, LETTER_LENGTH, report_status
-from lib.jobs.run import run_and_report
+from lib.jobs.run import Deadline, run_and_report
 from lib.settings import Settings, parse_settings
 from tests.jobs.site import Site, action
 
@@ -81,7 +81,7 @@ def test_it_shows_what_the_jobs_did_and_how_fresh_the_results_are(site: Site) ->
     site.add_content("a", topics=["tea"])
     site.act(action("ann", "a"), action("bob", "a"), "unreadable")
     site.embed()
-    run_and_report(REFRESH_COLD_START.name, refresh_cold_start, site.services, budget_seconds=60)
+    run_and_report(REFRESH_COLD_START.name, refresh_cold_start, site.services, Deadline.after(60))
     status = status_of(site.services)
     drained = status["jobs"]["process_user_actions"]
     assert (drained["outcome"], drained["applied"], drained["rejected"]) == ("ok", 2, 1)
@@ -103,7 +103,7 @@ def test_an_idle_tick_is_a_run_too(site: Site) -> None:
 def test_a_job_that_failed_is_shown_with_its_reason_and_without_secrets(site: Site, with_changes: Make) -> None:
     away = with_changes(database_url=DATABASE_AWAY)
     with pytest.raises(PostgresUnavailable):
-        run_and_report(REFRESH_COLD_START.name, refresh_cold_start, away, budget_seconds=60)
+        run_and_report(REFRESH_COLD_START.name, refresh_cold_start, away, Deadline.after(60))
     job = status_of(site.services)["jobs"]["refresh_cold_start"]
     assert job["outcome"].startswith("failed: Postgres doesn't answer")
     assert "secret" not in job["outcome"].replace("[secret]", "")
