@@ -14,17 +14,19 @@ from lib.core.actions import Action
 
 @dataclass(frozen=True)
 class LogChange:
-    """How many events came or went, and for each pair of user and content that got or lost a counted action its
-    content, the earliest of those (unix seconds), and the earliest of the pair's others (NaN for none)."""
+    """How many events came or went, how many did not come because their users are forgotten, and for each pair of
+    user and content that got or lost a counted action its content, the earliest of those (unix seconds), and the
+    earliest of the pair's others (NaN for none)."""
 
     events: int
+    forgotten: int
     content_ids: list[str]
     earliest: NDArray[np.float64]
     others: NDArray[np.float64]
 
 
 def insert_actions(connection: Connection, actions: Sequence[Action], *, counted: Sequence[str]) -> LogChange:
-    """Inserts the events that the log doesn't hold yet. Call `lock_log` first."""
+    """Inserts the events that the log doesn't hold yet, and whose users aren't forgotten. Call `lock_log` first."""
     parameters = {
         "event_ids": [action.event_id for action in actions],
         "user_ids": [action.user_id for action in actions],
@@ -41,6 +43,37 @@ def prune_actions(connection: Connection, *, before: datetime, limit: int, count
     """Deletes at most `limit` events that were received before then. Call `lock_log` first."""
     parameters = {"before": before, "limit": limit, "counted": list(counted)}
     return _log_change(connection.execute(QUERIES["prune_actions"], parameters).fetchall())
+
+
+def forget_actions(connection: Connection, *, user_id: str, limit: int, counted: Sequence[str]) -> LogChange:
+    """Deletes at most `limit` events of one user. Call `lock_log` first."""
+    parameters = {"user_id": user_id, "limit": limit, "counted": list(counted)}
+    return _log_change(connection.execute(QUERIES["forget_actions"], parameters).fetchall())
+
+
+def put_forgotten(connection: Connection, user_id: str) -> None:
+    """From now on no event of this user from before this moment goes into the log. Call `lock_log` first."""
+    connection.execute(QUERIES["put_forgotten"], {"user_id": user_id})
+
+
+def delete_forgotten(connection: Connection, *, before: datetime) -> None:
+    """Forgets who was forgotten before then."""
+    connection.execute(QUERIES["delete_forgotten"], {"before": before})
+
+
+def lock_forgetting(connection: Connection) -> None:
+    """For whoever forgets a user: until the transaction ends nobody writes embeddings."""
+    connection.execute(QUERIES["lock_forgetting"])
+
+
+def share_forgetting(connection: Connection) -> None:
+    """For whoever writes embeddings, before he reads: until the transaction ends nobody is forgotten."""
+    connection.execute(QUERIES["share_forgetting"])
+
+
+def delete_unpopular(connection: Connection, content_ids: Sequence[str]) -> None:
+    """Deletes the popularity of those contents of which the log holds no counted action any more."""
+    connection.execute(QUERIES["delete_unpopular"], {"content_ids": list(content_ids)})
 
 
 def delete_orphaned_embeddings(connection: Connection) -> None:
@@ -68,10 +101,12 @@ def write_popularity(
 
 
 def _log_change(rows: Sequence[tuple[Any, ...]]) -> LogChange:
-    pairs = [row for row in rows if row[1] is not None]
+    events, forgotten, *_ = rows[0]
+    pairs = [row[2:] for row in rows if row[2] is not None]
     return LogChange(
-        events=rows[0][0],
-        content_ids=[row[1] for row in pairs],
-        earliest=np.array([row[2] for row in pairs], dtype=float),
-        others=np.array([np.nan if row[3] is None else row[3] for row in pairs], dtype=float),
+        events=events,
+        forgotten=forgotten,
+        content_ids=[content_id for content_id, _, _ in pairs],
+        earliest=np.array([earliest for _, earliest, _ in pairs], dtype=float),
+        others=np.array([np.nan if other is None else other for _, _, other in pairs], dtype=float),
     )

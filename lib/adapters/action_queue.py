@@ -1,7 +1,8 @@
 """The list of pending actions: claim a batch under a lease, acknowledge it, or give it back.
 
 Nothing is popped before it is safe. A claim moves elements into a list of their own in one script; a drain that
-dies leaves that list behind, and the next claim after the lease's end takes it up again under the same id.
+dies leaves that list behind, and the next claim after the lease's end takes it up again under the same id. A batch
+that fails again and again is set aside (lib/adapters/dead_letters.py).
 """
 
 import json
@@ -9,7 +10,6 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lib.adapters.job_reports import REPORT_TTL_SECONDS, report_key
 from lib.adapters.redis_client import RedisClient
@@ -17,13 +17,20 @@ from lib.core.actions import DeadLetter
 
 PENDING_KEY = "pending_user_actions"
 LEASES_KEY = "recs:leases"
+SET_ASIDE_KEY = "recs:set_aside"
 DEAD_LETTERS_KEY = "recs:dead_letters"
+DEAD_LETTERS_BYTES_KEY = "recs:dead_letters:bytes"
 MAX_CLAIM_BYTES = 4_000_000  # escaped as JSON it may be twice that; Upstash ends at 10 MB
 MAX_LETTERS_BYTES = 2_000_000  # of dead letters in one request, which quotes and backslashes may double too
+MAX_KEPT_BYTES = 50_000_000  # of all dead letters: Upstash refuses what makes a record larger than 100 MB
 LETTER_LENGTH = 100_000  # characters of what can't be read; an action has some 200
-KEPT_TTL_SECONDS = 86_400  # a batch that has some of its dead letters kept is done long before
+ERROR_LENGTH = 300  # characters of why a batch failed
+PROGRESS_TTL_SECONDS = 30 * 86_400  # a batch is done, or set aside, long before
+MAX_TRIES = 5  # of a batch, at one every five seconds; an outage counts for none
+MAX_SET_ASIDE = 10  # batches: where more than a few fail it isn't the batches, and they wait instead
 
 _CLAIM = Path(__file__).with_name("claim.lua").read_text()
+_RELEASE = Path(__file__).with_name("release.lua").read_text()
 _ACKNOWLEDGE = Path(__file__).with_name("acknowledge.lua").read_text()
 _COUNT_IN_FLIGHT = """
 local count = 0
@@ -36,9 +43,10 @@ return count
 
 @dataclass(frozen=True)
 class Claim:
-    """A batch in flight. `pending` is how many elements were left on the list."""
+    """A batch in flight. `tries`: how often it was claimed; `pending`: how many elements were left on the list."""
 
     batch_id: str
+    tries: int
     elements: list[str]
     pending: int
 
@@ -46,7 +54,7 @@ class Claim:
 class ActionQueue:
     """What the app pushed and what is in flight."""
 
-    def __init__(self, redis: RedisClient, *, max_elements: int, lease_seconds: int, dead_letters_max: int) -> None:
+    def __init__(self, redis: RedisClient, *, max_elements: int, lease_seconds: float, dead_letters_max: int) -> None:
         self._redis = redis
         self._max_elements = max_elements
         self._lease_seconds = lease_seconds
@@ -54,35 +62,46 @@ class ActionQueue:
 
     def claim(self) -> Claim:
         """One command, an empty list included; then the batch id is empty."""
-        keys = [PENDING_KEY, LEASES_KEY, report_key("process_user_actions")]
-        lease_ms = self._lease_seconds * 1000
-        limits = [self._max_elements, MAX_CLAIM_BYTES, lease_ms, REPORT_TTL_SECONDS]
-        batch_id, pending, *elements = self._redis.script(_CLAIM, keys, [uuid.uuid4().hex, *limits])
-        return Claim(batch_id=batch_id, elements=elements, pending=int(pending))
+        keys = [PENDING_KEY, LEASES_KEY, report_key("process_user_actions"), SET_ASIDE_KEY]
+        lease_ms = int(self._lease_seconds * 1000)
+        ttls = [REPORT_TTL_SECONDS, PROGRESS_TTL_SECONDS]
+        numbers = [self._max_elements, MAX_CLAIM_BYTES, lease_ms, *ttls, MAX_TRIES, MAX_SET_ASIDE]
+        batch_id, tries, pending, *elements = self._redis.script(_CLAIM, keys, [uuid.uuid4().hex, *numbers])
+        return Claim(batch_id=batch_id, tries=int(tries), elements=elements, pending=int(pending))
 
     def acknowledge(self, batch_id: str, dead_letters: Sequence[DeadLetter], *, at: float) -> None:
         """Call it after the commit: the batch is done. Its dead letters are kept once, however often this runs."""
-        letters = [_letter(letter, at) for letter in dead_letters[-self._dead_letters_max :]]
-        keys = [LEASES_KEY, f"recs:batch:{batch_id}", DEAD_LETTERS_KEY, f"recs:kept:{batch_id}"]
-        for first, part in _requests(letters):
-            numbers = [self._dead_letters_max, len(letters), first, KEPT_TTL_SECONDS]
-            self._redis.script(_ACKNOWLEDGE, keys, [batch_id, *numbers, *part])
+        letters = [_letter(letter, at) for letter in dead_letters]
+        keys = [LEASES_KEY, batch_key(batch_id), DEAD_LETTERS_KEY, progress_key(batch_id), SET_ASIDE_KEY]
+        for first, part in parts_of_a_request(letters):
+            numbers = [self._dead_letters_max, MAX_KEPT_BYTES, len(letters), first]
+            self._redis.script(_ACKNOWLEDGE, [*keys, DEAD_LETTERS_BYTES_KEY], [batch_id, *numbers, *part])
 
-    def release(self, batch_id: str) -> None:
-        """Ends the lease now, so that the next claim takes this batch at once."""
-        self._redis.execute("ZADD", LEASES_KEY, "XX", 0, batch_id)
+    def release(self, batch_id: str, *, error: str = "") -> None:
+        """Ends the lease now, so that the next claim takes this batch at once.
+
+        `error` says why the batch itself failed; without one this try doesn't count.
+        """
+        self._redis.script(_RELEASE, [LEASES_KEY, progress_key(batch_id)], [batch_id, error[:ERROR_LENGTH]])
 
     def count_pending(self) -> int:
         return int(self._redis.execute("LLEN", PENDING_KEY))
 
     def count_in_flight(self) -> int:
+        """Elements in the batches that are claimed and not done."""
         return int(self._redis.script(_COUNT_IN_FLIGHT, [LEASES_KEY], []))
 
-    def dead_letters(self, latest: int) -> tuple[int, list[dict[str, Any]]]:
-        """How many there are, and the latest of them: raw, reason, at (unix seconds)."""
-        count = int(self._redis.execute("LLEN", DEAD_LETTERS_KEY))
-        letters = self._redis.execute("LRANGE", DEAD_LETTERS_KEY, 0, latest - 1)
-        return count, [json.loads(letter) for letter in letters]
+    def batches_in_flight(self) -> set[str]:
+        """The ids of the batches that are claimed and not done."""
+        return set(self._redis.execute("ZRANGE", LEASES_KEY, 0, -1))
+
+
+def batch_key(batch_id: str) -> str:
+    return f"recs:batch:{batch_id}"
+
+
+def progress_key(batch_id: str) -> str:
+    return f"recs:progress:{batch_id}"
 
 
 def _letter(letter: DeadLetter, at: float) -> str:
@@ -92,12 +111,12 @@ def _letter(letter: DeadLetter, at: float) -> str:
     return json.dumps({"raw": raw, "reason": reason, "at": at})
 
 
-def _requests(letters: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
-    """The letters in parts that each fit into a request, with the position of their first; one part at least."""
+def parts_of_a_request(texts: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """The texts in parts that each fit into a request, with the position of their first; one part at least."""
     first = size = 0
-    for position, letter in enumerate(letters):
-        if size and size + len(letter) > MAX_LETTERS_BYTES:
-            yield first, letters[first:position]
+    for position, text in enumerate(texts):
+        if size and size + len(text) > MAX_LETTERS_BYTES:
+            yield first, texts[first:position]
             first, size = position, 0
-        size += len(letter)
-    yield first, letters[first:]
+        size += len(text)
+    yield first, texts[first:]

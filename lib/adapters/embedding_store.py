@@ -101,6 +101,7 @@ def add_model(
 
 def activate_model(connection: Connection, version: int) -> None:
     """Every reader that begins after this transaction sees this version."""
+    connection.execute(QUERIES["lock_models"])
     connection.execute(QUERIES["retire_models"])
     connection.execute(QUERIES["activate_model"], {"version": version})
 

@@ -5,23 +5,38 @@
 -- Writers of the log and of popularity take turns: what is "first" must not be decided twice at once.
 SELECT pg_advisory_xact_lock(7240219)
 
+-- name: user_hash
+-- Of g.user_id, keyed, so that the list of the forgotten names nobody. (A fragment.)
+sha256(k.key || sha256(k.key || convert_to(g.user_id, 'UTF8')))
+
+-- name: hash_key
+SELECT convert_to(value, 'UTF8') AS key FROM recs_state WHERE name = 'hash_key'
+
 -- name: insert_actions
--- Inserts the events that are new. Answers how many, with one row for each pair of user and content that got a new
--- counted action: the earliest of them, and the earliest that the log held before (this statement sees the old log).
-WITH inserted AS (
+-- Inserts the events that are new, and none from before its user was forgotten. Answers how many went in and how many
+-- were of forgotten users, with one row for each pair of user and content that got a new counted action: the earliest
+-- of them, and the earliest that the log held before (this statement sees the old log).
+WITH given AS (
+    SELECT *, EXISTS (SELECT FROM recs_forgotten f, ({hash_key}) k
+                      WHERE f.user_hash = {user_hash} AND f.forgotten_at >= g.occurred_at) AS is_forgotten
+    FROM unnest(%(event_ids)s::text[], %(user_ids)s::text[], %(content_ids)s::text[], %(actions)s::text[],
+                %(values)s::float8[], %(occurred_at)s::timestamptz[])
+         AS g(event_id, user_id, content_id, action, value, occurred_at)
+), inserted AS (
     INSERT INTO user_actions (event_id, user_id, content_id, action, value, occurred_at)
-    SELECT * FROM unnest(%(event_ids)s::text[], %(user_ids)s::text[], %(content_ids)s::text[], %(actions)s::text[],
-                         %(values)s::float8[], %(occurred_at)s::timestamptz[])
+    SELECT event_id, user_id, content_id, action, value, occurred_at FROM given WHERE NOT is_forgotten
     ON CONFLICT (event_id) DO NOTHING
     RETURNING user_id, content_id, action, occurred_at
 ), pairs AS (
     SELECT user_id, content_id, min(occurred_at) AS earliest
     FROM inserted WHERE action = ANY(%(counted)s) GROUP BY user_id, content_id
 )
-SELECT n.inserted, p.content_id, extract(epoch FROM p.earliest)::float8,
+SELECT n.events, n.forgotten, p.content_id, extract(epoch FROM p.earliest)::float8,
        (SELECT extract(epoch FROM min(a.occurred_at))::float8 FROM user_actions a
         WHERE a.user_id = p.user_id AND a.content_id = p.content_id AND a.action = ANY(%(counted)s))
-FROM (SELECT count(*) AS inserted FROM inserted) n LEFT JOIN pairs p ON true
+FROM (SELECT (SELECT count(*) FROM inserted) AS events,
+             (SELECT count(*) FROM given WHERE is_forgotten) AS forgotten) n
+LEFT JOIN pairs p ON true
 
 -- name: popularity_of
 SELECT content_id, as_of, sums FROM recs_popularity WHERE content_id = ANY(%(content_ids)s)
@@ -191,30 +206,63 @@ WHERE attrelid = to_regclass(%(relation)s) AND attnum > 0 AND NOT attisdropped
 -- The rights that a role needs beside a schema that somebody else owns. Content is the app's to write.
 SELECT format('GRANT SELECT ON content TO %1$I;
 GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_models, recs_item_vectors,
-    recs_state TO %1$I;', current_user)
+    recs_forgotten, recs_state TO %1$I;', current_user)
 
 -- name: server
 SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')
 
--- name: prune_actions
--- Deletes some events that were received too long ago. Answers for each pair of user and content that lost a counted
--- action: the earliest of those it lost, and the earliest that it keeps (this statement sees the old log).
-WITH doomed AS (
-    SELECT event_id FROM user_actions WHERE received_at < %(before)s LIMIT %(limit)s
-), deleted AS (
+-- name: delete_doomed
+-- Answers as insert_actions does, for each pair of user and content that lost a counted action: the earliest of those
+-- it lost, and the earliest that it keeps (this statement sees the old log). (A fragment, after a list of doomed ids.)
+, deleted AS (
     DELETE FROM user_actions WHERE event_id IN (SELECT event_id FROM doomed)
     RETURNING user_id, content_id, action, occurred_at
 ), pairs AS (
     SELECT user_id, content_id, min(occurred_at) AS earliest
     FROM deleted WHERE action = ANY(%(counted)s) GROUP BY user_id, content_id
 )
-SELECT n.deleted, p.content_id, extract(epoch FROM p.earliest)::float8,
+SELECT n.events, 0 AS forgotten, p.content_id, extract(epoch FROM p.earliest)::float8,
        (SELECT extract(epoch FROM min(a.occurred_at))::float8 FROM user_actions a
         WHERE a.user_id = p.user_id AND a.content_id = p.content_id AND a.action = ANY(%(counted)s)
           AND a.event_id NOT IN (SELECT event_id FROM doomed))
-FROM (SELECT count(*) AS deleted FROM deleted) n LEFT JOIN pairs p ON true
+FROM (SELECT count(*) AS events FROM deleted) n LEFT JOIN pairs p ON true
+
+-- name: prune_actions
+-- Deletes some events that were received too long ago.
+WITH doomed AS (SELECT event_id FROM user_actions WHERE received_at < %(before)s LIMIT %(limit)s)
+{delete_doomed}
+
+-- name: forget_actions
+-- Deletes some events of one user.
+WITH doomed AS (SELECT event_id FROM user_actions WHERE user_id = %(user_id)s LIMIT %(limit)s)
+{delete_doomed}
+
+-- name: delete_unpopular
+-- Of these contents, those that nobody's counted action is left of: the sum that never decays is a plain count.
+DELETE FROM recs_popularity WHERE content_id = ANY(%(content_ids)s) AND sums[array_upper(sums, 1)] < 0.5
 
 -- name: delete_orphans
 -- Embeddings of users of whom the log knows nothing any more.
 DELETE FROM user_embeddings e WHERE NOT EXISTS (SELECT FROM user_actions a WHERE a.user_id = e.user_id)
+
+-- name: lock_forgetting
+-- Nobody writes an embedding from a history that was read before its user was forgotten: whoever forgets waits for
+-- those that are being written.
+SELECT pg_advisory_xact_lock(7240221)
+
+-- name: share_forgetting
+SELECT pg_advisory_xact_lock_shared(7240221)
+
+-- name: put_forgotten
+INSERT INTO recs_forgotten (user_hash, forgotten_at)
+SELECT {user_hash}, clock_timestamp() FROM ({hash_key}) k, (SELECT %(user_id)s::text AS user_id) g
+ON CONFLICT (user_hash) DO UPDATE SET forgotten_at = excluded.forgotten_at
+
+-- name: delete_forgotten
+-- What happened before then is too old to be pushed again.
+DELETE FROM recs_forgotten WHERE forgotten_at < %(before)s
+
+-- name: lock_models
+-- Two runs that learned at the same time switch one after the other.
+SELECT pg_advisory_xact_lock(7240222)

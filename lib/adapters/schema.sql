@@ -61,9 +61,16 @@ CREATE TABLE IF NOT EXISTS recs_item_vectors (
     PRIMARY KEY (version, content_id)
 );
 
--- How far the embeddings' job has read the log, and which schema this is.
+-- Who asked to be forgotten, so that what arrives late doesn't bring him back. A keyed hash names nobody.
+CREATE TABLE IF NOT EXISTS recs_forgotten (
+    user_hash    bytea PRIMARY KEY,
+    forgotten_at timestamptz NOT NULL
+);
+
+-- How far the embeddings' job has read the log, the key of the hashes above, and which schema this is.
 CREATE TABLE IF NOT EXISTS recs_state (
     name  text PRIMARY KEY,
     value text NOT NULL
 );
-INSERT INTO recs_state VALUES ('schema', '1') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+INSERT INTO recs_state VALUES ('hash_key', gen_random_uuid()::text || gen_random_uuid()::text) ON CONFLICT DO NOTHING;
+INSERT INTO recs_state VALUES ('schema', '2') ON CONFLICT (name) DO UPDATE SET value = excluded.value;

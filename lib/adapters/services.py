@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # imported where they are made: an idle tick needs neither Po
     from lib.adapters.action_queue import ActionQueue
     from lib.adapters.cache import Cache
     from lib.adapters.database import Database
+    from lib.adapters.dead_letters import DeadLetters
     from lib.adapters.job_reports import JobReports
     from lib.adapters.qstash import QStashClient
     from lib.adapters.redis_client import RedisClient
@@ -33,6 +34,11 @@ class Services:
     def cache(self) -> Cache:
         with self._making:
             return self._cache
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        with self._making:
+            return self._dead_letters
 
     @property
     def reports(self) -> JobReports:
@@ -78,6 +84,12 @@ class Services:
         from lib.adapters.cache import Cache
 
         return Cache(self._redis, ttl_seconds=self.settings.cache_ttl_seconds)
+
+    @cached_property
+    def _dead_letters(self) -> DeadLetters:
+        from lib.adapters.dead_letters import DeadLetters
+
+        return DeadLetters(self._redis)
 
     @cached_property
     def _reports(self) -> JobReports:

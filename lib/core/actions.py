@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,37 @@ class DeadLetter:
 
     raw: str
     reason: str
+
+
+def as_element(action: Action) -> str:
+    """An element that reads as this very action again, its event id included."""
+    fields = {
+        "id": action.event_id,
+        "user_id": action.user_id,
+        "content_id": action.content_id,
+        "action": action.action,
+        "value": action.value,
+        "timestamp": action.occurred_at.isoformat(),
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def names_user(raw: str, user_id: str) -> bool:
+    """Whether what was pushed speaks of this user, as far as that can be told of something that can't be read."""
+    try:
+        return _holds_user(json.loads(raw), user_id, nesting=0)
+    except (ValueError, RecursionError):
+        return re.search(rf"(?<![\w-]){re.escape(user_id)}(?![\w-])", raw) is not None
+
+
+def _holds_user(value: Any, user_id: str, *, nesting: int) -> bool:
+    if nesting > MAX_NESTING:
+        return False
+    if isinstance(value, list):
+        return any(_holds_user(inner, user_id, nesting=nesting + 1) for inner in value)
+    if isinstance(value, str):  # JSON inside a JSON string
+        return value.startswith(("{", "[", '"')) and names_user(value, user_id)
+    return isinstance(value, dict) and user_id in (str(value.get("user_id")), str(value.get("userId")))
 
 
 class _Unreadable(Exception):

@@ -5,6 +5,9 @@
 3. Acknowledge it, dead letters included. A drain that dies before this leaves the batch to the next claim, which
    finds its events in the log already.
 4. Again, until the list is empty or the time is nearly spent.
+
+A drain that fails gives its batch back at once. A batch that fails by itself, and not because a service is away, is
+set aside after some tries.
 """
 
 import time
@@ -14,15 +17,16 @@ from datetime import UTC, datetime
 from lib.adapters.action_queue import Claim
 from lib.adapters.services import Services
 from lib.core.schedules import PROCESS_ACTIONS
-from lib.errors import RecommenderError
+from lib.errors import DatabaseRefuses, OutOfTime, RecommenderError, ServiceUnavailable
 from lib.jobs.run import Deadline, Summary, failure, log, report
+from lib.time_limit import time_limit
 
 LETTERS_LOGGED = 10  # of a batch; all of them are in the dead letters
 BATCH_SECONDS = 5.0  # left when a batch begins; a batch of the default size takes a fraction of a second
 
 
 def process_user_actions(services: Services, deadline: Deadline) -> Summary:
-    """Answers claimed = applied + duplicates + rejected, and how many elements are pending still.
+    """Answers the counts of every batch together, and how many elements are pending still.
 
     Raises RedisUnavailable or PostgresUnavailable: what was claimed is given back and nothing is lost.
     """
@@ -31,7 +35,7 @@ def process_user_actions(services: Services, deadline: Deadline) -> Summary:
     claim = services.queue.claim()
     idle = not claim.batch_id
     while claim.batch_id:
-        totals.update(_process(services, claim))
+        totals.update(_process(services, claim, deadline))
         if deadline.seconds_left < BATCH_SECONDS:
             break
         claim = services.queue.claim()
@@ -41,25 +45,35 @@ def process_user_actions(services: Services, deadline: Deadline) -> Summary:
     return summary
 
 
-def _process(services: Services, claim: Claim) -> dict[str, int]:
+def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, int]:
     from lib.jobs.apply_batch import apply_batch  # numpy and Postgres, which an idle tick does without
 
     started, now = time.monotonic(), datetime.now(UTC)
     try:
-        counts, dead_letters = apply_batch(services, claim.batch_id, claim.elements, now=now)
-        services.queue.acknowledge(claim.batch_id, dead_letters, at=now.timestamp())
+        with time_limit(max(deadline.seconds_left, BATCH_SECONDS)):
+            counts, dead_letters = apply_batch(services, claim.batch_id, claim.elements, now=now)
+            services.queue.acknowledge(claim.batch_id, dead_letters, at=now.timestamp())
     except Exception as error:
-        _give_back(services, claim.batch_id)
+        _give_back(services, claim, error, seconds=time.monotonic() - started)
         report(services, PROCESS_ACTIONS.name, failure(error), started, {})
         raise
     for letter in dead_letters[:LETTERS_LOGGED]:
         log.warning("user action rejected: %s: %.200s", letter.reason, letter.raw)
-    log.info("user actions batch=%s %s", claim.batch_id, counts)
+    log.info("user actions batch=%s tries=%d %s", claim.batch_id, claim.tries, counts)
     return counts
 
 
-def _give_back(services: Services, batch_id: str) -> None:
+def _give_back(services: Services, claim: Claim, error: Exception, *, seconds: float) -> None:
+    reason = failure(error) if _is_the_batch(error, seconds) else ""
+    log.warning("user actions batch=%s tries=%d %s", claim.batch_id, claim.tries, failure(error))
     try:
-        services.queue.release(batch_id)
+        services.queue.release(claim.batch_id, error=services.settings.redact(reason))
     except RecommenderError:
-        log.warning("user actions batch=%s could not be given back; its lease will end by itself", batch_id)
+        log.warning("user actions batch=%s could not be given back; its lease will end by itself", claim.batch_id)
+
+
+def _is_the_batch(error: Exception, seconds: float) -> bool:
+    """Whether the batch itself may be why it failed after so long. An outage, however long, is none of its doing."""
+    if isinstance(error, OutOfTime):
+        return seconds >= BATCH_SECONDS
+    return isinstance(error, DatabaseRefuses) or not isinstance(error, ServiceUnavailable)

@@ -2,12 +2,9 @@
 
 from datetime import datetime, timedelta
 
-import numpy as np
-
-from lib.adapters.action_log import delete_orphaned_embeddings, lock_log, prune_actions
+from lib.adapters.action_log import delete_forgotten, delete_orphaned_embeddings, lock_log, prune_actions
 from lib.adapters.services import Services
-from lib.core.popularity import first_action_changes
-from lib.jobs.change_popularity import change_popularity
+from lib.jobs.change_popularity import take_back_popularity
 from lib.jobs.run import Deadline
 
 EVENTS_AT_ONCE = 5_000  # a transaction of a fraction of a second: ticks wait for the log's lock meanwhile
@@ -23,13 +20,11 @@ def prune_old_actions(services: Services, now: datetime, deadline: Deadline) -> 
         with services.database.transaction() as connection:
             lock_log(connection)
             change = prune_actions(connection, before=before, limit=EVENTS_AT_ONCE, counted=settings.positive_actions)
-            pairs = np.arange(len(change.content_ids))
-            # A loss is the same change as a gain, the other way round.
-            pairs, times, signs = first_action_changes(pairs, change.earliest, change.others)
-            change_popularity(connection, change.content_ids, pairs, times, -signs)
+            take_back_popularity(connection, change)
+            pruned += change.events
             if change.events < EVENTS_AT_ONCE:
-                if pruned + change.events:
+                delete_forgotten(connection, before=before)
+                if pruned:
                     delete_orphaned_embeddings(connection)
-                return pruned + change.events
-        pruned += change.events
+                break
     return pruned

@@ -4,6 +4,7 @@ A service that is away takes its own part of the answer with it and no other.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +31,7 @@ def report_status(services: Services, now: datetime) -> Section:
             return otherwise
 
     status: Section = {"generated_at": now.astimezone(UTC).isoformat()}
-    status |= section(_queue, {"pending": None, "in_flight": None, "dead_letters": None})
+    status |= section(_queue, {"pending": None, "in_flight": None, "set_aside": None, "dead_letters": None})
     status |= section(_jobs, {"jobs": None})
     status |= section(_embeddings, {"user_embeddings": None, "model": None})
     status |= section(_cache, {"cache": None})
@@ -38,12 +39,16 @@ def report_status(services: Services, now: datetime) -> Section:
 
 
 def _queue(services: Services) -> Section:
-    count, latest = services.queue.dead_letters(LATEST_LETTERS)
-    letters = [{**letter, "raw": letter["raw"][:LETTER_LENGTH], "at": iso(letter["at"])} for letter in latest]
+    letters = [
+        {"id": letter.id, "raw": letter.raw[:LETTER_LENGTH], "reason": letter.reason, "at": iso(letter.at)}
+        for letter in services.dead_letters.latest(LATEST_LETTERS)
+    ]
+    batches = [{**asdict(batch), "at": iso(batch.at)} for batch in services.dead_letters.set_aside()]
     return {
         "pending": services.queue.count_pending(),
         "in_flight": services.queue.count_in_flight(),
-        "dead_letters": {"count": count, "latest": letters},
+        "set_aside": batches,
+        "dead_letters": {"count": services.dead_letters.count(), "latest": letters},
     }
 
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.adapters.action_log import share_forgetting
 from lib.adapters.embedding_store import (
     Event,
     ItemVectors,
@@ -53,6 +54,7 @@ def process_user_embeddings(services: Services, now: datetime, deadline: Deadlin
     while updated < len(users) and (deadline.seconds_left > CHUNK_SECONDS or not updated):
         chunk = users[updated : updated + CHUNK]
         with services.database.transaction(seconds=60, vectors=True) as connection:
+            share_forgetting(connection)
             events = read_histories(connection, user_ids=chunk, length=settings.history_length)
             active, embeddings = embed_users(events, items, settings, now=now)
             write_user_embeddings(

@@ -6,6 +6,7 @@ import pytest
 
 from lib.adapters.action_queue import ActionQueue
 from lib.adapters.database import Connection, Database
+from lib.adapters.dead_letters import DeadLetters
 from lib.adapters.redis_client import RedisClient
 from tests.conftest import MakeDatabase
 
@@ -35,6 +36,11 @@ def make_queue(redis: RedisClient) -> MakeQueue:
 @pytest.fixture
 def queue(make_queue: MakeQueue) -> ActionQueue:
     return make_queue()
+
+
+@pytest.fixture
+def dead_letters(redis: RedisClient) -> DeadLetters:
+    return DeadLetters(redis)
 
 
 @pytest.fixture

@@ -251,6 +251,6 @@ def test_a_batch_with_everything_in_it_applies_the_good_and_keeps_the_bad(servic
     summary = process_user_actions(services, Deadline.after(60))
     counts = {"claimed": len(extremes) + len(bad), "applied": len(extremes), "duplicates": 0, "rejected": len(bad)}
     assert summary == {**counts, "pending": 0}
-    count, letters = services.queue.dead_letters(latest=100)
-    assert count == len(bad)
-    assert {letter["raw"] for letter in letters} >= {raw for raw in bad if len(raw) < 1_000}
+    letters = services.dead_letters.all()
+    assert len(letters) == len(bad)
+    assert {letter.raw for letter in letters} >= {raw for raw in bad if len(raw) < 1_000}

@@ -82,7 +82,7 @@ class Site:
         return {user_id for user_id in user_ids if self.services.cache.user_list(user_id)[0] is not None}
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        return self.services.queue.dead_letters(1000)[1]
+        return [{"raw": letter.raw, "reason": letter.reason} for letter in self.services.dead_letters.all()]
 
 
 def assert_popularity_follows_from_the_log(site: Site) -> None:

@@ -101,7 +101,7 @@ def fail_at(step: str, error: BaseException, site: Site, patch: pytest.MonkeyPat
     patch.setattr(owners.get(step, apply_module), step, fail)
 
 
-STEPS = ["lock_log", "insert_actions", "change_popularity", "invalidate", "acknowledge"]
+STEPS = ["lock_log", "insert_actions", "add_popularity", "invalidate", "acknowledge"]
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -109,7 +109,7 @@ def test_a_job_that_failed_is_shown_with_its_reason_and_without_secrets(site: Si
     assert "secret" not in job["outcome"].replace("[secret]", "")
 
 
-REDIS_PARTS = {"pending", "in_flight", "dead_letters", "jobs", "cache"}
+REDIS_PARTS = {"pending", "in_flight", "set_aside", "dead_letters", "jobs", "cache"}
 POSTGRES_PARTS = {"user_embeddings", "model"}
 
 
