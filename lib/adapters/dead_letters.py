@@ -90,8 +90,8 @@ class DeadLetters:
 
     def set_aside(self) -> list[SetAsideBatch]:
         """The batches that wait for a person, the longest first. There are few (action_queue.MAX_SET_ASIDE)."""
-        pairs: list[str] = self._redis.execute("ZRANGE", SET_ASIDE_KEY, 0, -1, "WITHSCORES")
-        return [self._batch(batch_id, int(float(at))) for batch_id, at in zip(pairs[::2], pairs[1::2], strict=True)]
+        pairs: list[tuple[str, float]] = self._redis.execute("ZRANGE", SET_ASIDE_KEY, 0, -1, "WITHSCORES")
+        return [self._batch(batch_id, int(at)) for batch_id, at in pairs]
 
     def put_back_batch(self, batch_id: str) -> bool:
         """Has it claimed again, under its id, so that what it had applied already isn't applied twice."""
