@@ -13,11 +13,12 @@ Reply: TypeAlias = "bytes | int | list[Reply] | ServerReplyError | None"
 
 
 class Address(NamedTuple):
-    """Where a server listens and the password that it asks for."""
+    """Where a server listens, and who connects with which password."""
 
     host: str
     port: int
     password: str
+    user: str = "default"
 
 
 class ServerReplyError(Exception):
@@ -35,7 +36,7 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._replies = self._socket.makefile("rb")
         try:
-            self.call(b"AUTH", address.password.encode())
+            self.call(b"AUTH", address.user.encode(), address.password.encode())
             self.call(b"SELECT", str(database).encode())
         except BaseException:
             self.close()
