@@ -26,6 +26,7 @@ MAX_KEPT_BYTES = 50_000_000  # of all dead letters: Upstash refuses what makes a
 LETTER_LENGTH = 100_000  # characters of what can't be read; an action has some 200
 ERROR_LENGTH = 300  # characters of why a batch failed
 PROGRESS_TTL_SECONDS = 30 * 86_400  # a batch is done, or set aside, long before
+SAMPLE_ELEMENTS = 100
 MAX_TRIES = 5  # of a batch, at one every five seconds; an outage counts for none
 MAX_SET_ASIDE = 10  # batches: where more than a few fail it isn't the batches, and they wait instead
 
@@ -38,6 +39,13 @@ for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   count = count + redis.call('LLEN', 'recs:batch:' .. id)
 end
 return count
+"""
+_ESTIMATE_BYTES = """
+local sample, bytes = redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1), 0
+for _, element in ipairs(sample) do
+  bytes = bytes + #element
+end
+return math.floor(bytes * redis.call('LLEN', KEYS[1]) / math.max(1, #sample))
 """
 
 
@@ -86,6 +94,10 @@ class ActionQueue:
 
     def count_pending(self) -> int:
         return int(self._redis.execute("LLEN", PENDING_KEY))
+
+    def estimate_pending_bytes(self) -> int:
+        """How large the list is, judged by the latest of its elements."""
+        return int(self._redis.script(_ESTIMATE_BYTES, [PENDING_KEY], [SAMPLE_ELEMENTS]))
 
     def count_in_flight(self) -> int:
         """Elements in the batches that are claimed and not done."""

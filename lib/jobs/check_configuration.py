@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from lib.adapters.action_queue import PENDING_KEY
 from lib.adapters.schema import column_problems, is_current, server_versions
 from lib.adapters.services import Services
 from lib.core.schedules import Schedule, host_of, monthly_cost, owner_of, wanted_schedules
@@ -18,6 +19,7 @@ from lib.setting_values import LOOPBACK_HOSTS
 from lib.settings import ADMIN_KEY_FIX, APP_URL_FIX, CLOCK_LEEWAY_SECONDS, QSTASH_FIX
 
 FREE_MESSAGES_A_DAY = 1_000  # QStash's free plan
+PENDING_WARNING_MB = 50  # half of what Upstash lets a record grow to
 CLOCK_FIX = "Set the clock by a time server, for example: timedatectl set-ntp true"
 FREE_COMMANDS_A_MONTH = 500_000  # Upstash Redis's free plan
 
@@ -187,6 +189,10 @@ def _leftovers(services: Services, found: list[QStashSchedule]) -> Iterator[Chec
 def _redis(services: Services) -> Iterator[Check]:
     services.cache.check_writable()
     yield Check("redis", "ok", "Redis answers and takes writes.")
+    megabytes = services.queue.estimate_pending_bytes() / 1e6
+    if megabytes > PENDING_WARNING_MB:
+        message = f"The list {PENDING_KEY} holds about {megabytes:.0f} MB; Upstash takes no more pushes at 100 MB."
+        yield Check("pending actions", "warning", message, "See in /api/status why it isn't drained.")
 
 
 def _postgres(services: Services) -> Iterator[Check]:

@@ -31,7 +31,9 @@ def report_status(services: Services, now: datetime) -> Section:
             return otherwise
 
     status: Section = {"generated_at": now.astimezone(UTC).isoformat()}
-    status |= section(_queue, {"pending": None, "in_flight": None, "set_aside": None, "dead_letters": None})
+    status |= section(
+        _queue, {"pending": None, "pending_bytes": None, "in_flight": None, "set_aside": None, "dead_letters": None}
+    )
     status |= section(_jobs, {"jobs": None})
     status |= section(_embeddings, {"user_embeddings": None, "model": None})
     status |= section(_cache, {"cache": None})
@@ -46,6 +48,7 @@ def _queue(services: Services) -> Section:
     batches = [{**asdict(batch), "at": iso(batch.at)} for batch in services.dead_letters.set_aside()]
     return {
         "pending": services.queue.count_pending(),
+        "pending_bytes": services.queue.estimate_pending_bytes(),
         "in_flight": services.queue.count_in_flight(),
         "set_aside": batches,
         "dead_letters": {"count": services.dead_letters.count(), "latest": letters},

@@ -55,6 +55,15 @@ def test_where_everything_is_in_place_every_check_is_ok(with_changes: Make) -> N
     assert all(datetime.fromisoformat(row["next_run"]) > NOW for row in rows)
 
 
+def test_a_list_that_grows_towards_the_size_of_a_record_is_warned_of(with_changes: Make) -> None:
+    services = with_changes()
+    for _ in range(60):
+        services.queue._redis.execute("LPUSH", "pending_user_actions", "x" * 1_000_000)
+    [check] = bad(inspect(services))
+    assert (check.name, check.status) == ("pending actions", "warning")
+    assert "about 60 MB" in check.message
+
+
 def test_schedules_of_another_interval_are_out_of_date_though_their_cron_is_the_same(with_changes: Make) -> None:
     [check] = bad(inspect(with_changes(actions_interval_seconds=60)))
     assert (check.name, check.status) == ("schedules", "error")

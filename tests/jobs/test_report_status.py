@@ -63,6 +63,7 @@ def test_it_shows_what_waits_and_what_is_in_flight(site: Site) -> None:
     site.push(*[action("ann", "a") for _ in range(2)])
     status = status_of(site.services)
     assert (status["pending"], status["in_flight"]) == (2, 3)
+    assert status["pending_bytes"] == pytest.approx(2 * len(action("ann", "a")), rel=0.05)
 
 
 def test_it_shows_the_latest_dead_letters_cut_to_a_readable_length_and_counts_all(site: Site) -> None:
@@ -109,7 +110,7 @@ def test_a_job_that_failed_is_shown_with_its_reason_and_without_secrets(site: Si
     assert "secret" not in job["outcome"].replace("[secret]", "")
 
 
-REDIS_PARTS = {"pending", "in_flight", "set_aside", "dead_letters", "jobs", "cache"}
+REDIS_PARTS = {"pending", "pending_bytes", "in_flight", "set_aside", "dead_letters", "jobs", "cache"}
 POSTGRES_PARTS = {"user_embeddings", "model"}
 
 
