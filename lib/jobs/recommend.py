@@ -18,7 +18,7 @@ from lib.adapters.services import Services
 from lib.core.defaults import EMBEDDING_SIZE, POOL_SIZE
 from lib.core.embeddings import user_embeddings
 from lib.core.ranking import rank
-from lib.errors import PostgresUnavailable, RedisUnavailable
+from lib.errors import OutOfTime, PostgresUnavailable, RedisUnavailable
 from lib.jobs.run import log
 from lib.settings import Settings
 from lib.time_limit import time_limit
@@ -52,7 +52,7 @@ def _cached_list(services: Services, user_id: str) -> tuple[Document | None, str
     try:
         with time_limit(PATIENCE_SECONDS):
             return services.cache.user_list(user_id)
-    except RedisUnavailable as error:
+    except (RedisUnavailable, OutOfTime) as error:
         log.warning("recommend: computing without the cache: %s", services.settings.redact(error.message))
         return None, None
 
@@ -61,7 +61,7 @@ def _still_allowed(services: Services, document: Document) -> Document:
     try:
         with time_limit(PATIENCE_SECONDS), services.database.transaction() as connection:
             allowed = read_allowed(connection, [item["content_id"] for item in document["items"]])
-    except PostgresUnavailable as error:
+    except (PostgresUnavailable, OutOfTime) as error:
         log.warning("recommend: a cached list served unchecked: %s", services.settings.redact(error.message))
         return document
     return {**document, "items": [item for item in document["items"] if item["content_id"] in allowed]}
@@ -135,7 +135,7 @@ def _cached_cold_start(services: Services) -> Document | None:
     try:
         with time_limit(PATIENCE_SECONDS):
             return services.cache.cold_start()
-    except RedisUnavailable as error:
+    except (RedisUnavailable, OutOfTime) as error:
         log.warning("recommend: popular content computed: %s", services.settings.redact(error.message))
         return None
 
@@ -159,5 +159,5 @@ def _store(services: Services, user_id: str, document: Document, generation: str
     try:
         with time_limit(PATIENCE_SECONDS):
             services.cache.store_user_lists({user_id: document}, {user_id: generation})
-    except RedisUnavailable as error:
+    except (RedisUnavailable, OutOfTime) as error:
         log.warning("recommend: the list could not be cached: %s", services.settings.redact(error.message))

@@ -8,7 +8,7 @@ from typing import Any
 from lib.adapters.services import Services
 from lib.core.actions import identifier_problem
 from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
-from lib.errors import ImpossibleJob, InvalidInput, QStashUnavailable, RecommenderError, SettingsError
+from lib.errors import ImpossibleJob, InvalidInput, RecommenderError, ServiceUnavailable, SettingsError
 from lib.jobs.run import Deadline, run_and_report
 from lib.time_limit import time_limit
 from lib.web.http import Request, Response, html_response, json_response
@@ -113,7 +113,7 @@ def _tick(services: Services, *, publishes: bool) -> dict[str, Any]:
         try:
             with time_limit(PUBLISHING_SHARE * budget):
                 published = {"ticks_published": publish_ticks(services, datetime.now(UTC))}
-        except (QStashUnavailable, SettingsError) as error:
+        except (ServiceUnavailable, SettingsError) as error:
             refusal = error
     summary = process_user_actions(services, deadline)
     if refusal is not None:
