@@ -12,6 +12,7 @@ from lib.errors import SignatureRejected
 from lib.settings import CLOCK_LEEWAY_SECONDS
 
 MAX_TOKEN_LENGTH = 4_096  # QStash's tokens have some 500 characters
+_LATEST = 1e11  # unix seconds, in some 3,000 years
 _REQUIRED_CLAIMS = ["iss", "sub", "exp", "nbf", "iat", "body"]
 
 
@@ -81,7 +82,7 @@ def _reason(error: jwt.PyJWTError, token: str) -> str:
 def _age(token: str) -> str:
     """How old a token is whose signature was right, by both clocks."""
     issued_at = jwt.decode(token, options={"verify_signature": False}).get("iat")
-    if not isinstance(issued_at, int | float):
-        return "it says not when it was made"
+    if not isinstance(issued_at, int | float) or not abs(issued_at) < _LATEST:
+        return "it doesn't say when it was made"
     age = time.time() - issued_at
     return f"by this machine's clock it was made {abs(age):.0f} s {'ago' if age >= 0 else 'from now'}"
