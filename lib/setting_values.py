@@ -65,6 +65,8 @@ def database_url_problem(value: str) -> str:
         usable = usable and parts.port != 0
     except ValueError:
         usable = False
+    if usable and parts.netloc.count("@") > 1:
+        return "holds an @ in its user name or password; write that one as %40"
     return "" if usable else "is no Postgres URL (postgresql://user:password@host/database)"
 
 

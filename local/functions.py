@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import waitress
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 
 ROOT = Path(__file__).resolve().parent.parent
 THREADS = 16
+MAX_BODY_BYTES = 64_000_000  # read before the function refuses it: a sender who is cut off early may miss the answer
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -42,7 +45,7 @@ class Functions:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path not in self._routes:
-            return _not_found(path, self._routes, start_response)
+            return _not_found(path, self._routes, start_response, head=environ["REQUEST_METHOD"] == "HEAD")
         return self._load(path)(environ, start_response)
 
     def _load(self, path: str) -> Application:
@@ -63,12 +66,21 @@ def _import_application(file: Path) -> Application:
     return application
 
 
-def _not_found(path: str, routes: Iterable[str], start_response: Callable[..., Any]) -> Iterable[bytes]:
+def _not_found(path: str, routes: Iterable[str], start_response: Callable[..., Any], *, head: bool) -> Iterable[bytes]:
     error = {"code": "not_found", "message": f"There is no {path}.", "fix": "Try one of " + ", ".join(routes)}
     body = json.dumps({"error": error}).encode() + b"\n"
     headers = [("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response("404 Not Found", headers)
-    return [body]
+    return [b"" if head else body]
+
+
+class StrictParser(HTTPRequestParser):  # type: ignore[misc]
+    """Refuses a request that is both chunked and of a length: a proxy in front may see two where this sees one."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Content-Length and Transfer-Encoding exclude each other")
 
 
 def main() -> None:
@@ -77,8 +89,16 @@ def main() -> None:
     port = parser.parse_args().port
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.chdir(ROOT)
+    HTTPChannel.parser_class = StrictParser
     # The proxy headers must stay: they tell a call that came through a tunnel from one of this machine.
-    waitress.serve(Functions(), host="127.0.0.1", port=port, threads=THREADS, clear_untrusted_proxy_headers=False)
+    waitress.serve(
+        Functions(),
+        host="127.0.0.1",
+        port=port,
+        threads=THREADS,
+        clear_untrusted_proxy_headers=False,
+        max_request_body_size=MAX_BODY_BYTES,
+    )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def _holds_user(value: Any, user_id: str, *, nesting: int) -> bool:
     if isinstance(value, list):
         return any(_holds_user(inner, user_id, nesting=nesting + 1) for inner in value)
     if isinstance(value, str):  # JSON inside a JSON string
-        return value.startswith(("{", "[", '"')) and names_user(value, user_id)
+        return value.lstrip(" \t\n\r").startswith(("{", "[", '"')) and names_user(value, user_id)
     return isinstance(value, dict) and user_id in (str(value.get("user_id")), str(value.get("userId")))
 
 

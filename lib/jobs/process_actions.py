@@ -58,7 +58,7 @@ def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, 
         report(services, PROCESS_ACTIONS.name, failure(error), started, {})
         raise
     for letter in dead_letters[:LETTERS_LOGGED]:
-        log.warning("user action rejected: %s: %.200s", letter.reason, letter.raw)
+        log.warning("user action rejected: %s: %r", letter.reason, letter.raw[:200])
     log.info("user actions batch=%s tries=%d %s", claim.batch_id, claim.tries, counts)
     return counts
 

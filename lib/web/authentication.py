@@ -5,7 +5,6 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from lib.errors import SettingsError, Unauthenticated
 from lib.settings import Settings
@@ -86,6 +85,7 @@ def is_local_call(request: Request, settings: Settings) -> bool:
         and (request.remote_address is None or _is_loopback(request.remote_address))
         and _is_loopback(_host_of(request.headers.get("host", "")))
         and all(_is_loopback(name) for name in _forwarded_names(request))
+        and _is_loopback(_host_of(request.headers.get("origin", "http://localhost").partition("://")[2]))
         and request.headers.get("sec-fetch-site", "none") in ("none", "same-origin")
     )
 
@@ -104,10 +104,8 @@ def _host_of(value: str) -> str:
     value = value.strip()
     if value.count(":") > 1 and not value.startswith("["):
         return value
-    try:
-        return urlsplit(f"//{value}").hostname or ""
-    except ValueError:
-        return ""
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{0,5})?", value)
+    return (match[1] or match[2]).lower() if match else ""
 
 
 def _is_loopback(host: str) -> bool:

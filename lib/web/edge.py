@@ -106,7 +106,7 @@ def _application(endpoint: _Endpoint, services: Services | None) -> Application:
             "X-Content-Type-Options": "nosniff",
         }
         start_response(response.status, list(headers.items()))
-        return [response.body]
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
 
     return application
 

@@ -76,7 +76,7 @@ def _reason(error: jwt.PyJWTError, token: str) -> str:
         return f"it has expired: {_age(token)}; if it is new, a clock is wrong"
     if isinstance(error, jwt.ImmatureSignatureError):
         return f"it is not valid yet: {_age(token)}; a clock is wrong"
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {str(error)[:200]!r}"  # it may quote a header that nobody has signed
 
 
 def _age(token: str) -> str:
