@@ -1,22 +1,28 @@
 """Bounds the vendors' HTTP clients in time: by themselves they wait ten minutes, or for ever."""
 
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import Any
 
+import httpcore
 import httpx
 
-from lib.time_limit import seconds_left
+from lib.errors import OutOfTime
+from lib.time_limit import seconds_left, time_limit
 
 CONNECT_SECONDS = 5.0
+PART_BYTES = 65_536  # of a request, between two looks at the clock
 
 
 def bound(client: httpx.Client, *, seconds: float) -> None:
-    """From now on each request ends within so many seconds, or when its caller's time is spent.
+    """From now on each exchange ends within so many seconds, or when its caller's time is spent.
 
     The client's own timeout would be one for all threads, and would begin anew with every byte of an answer.
     """
-    client._transport = _BoundedTransport(client._transport, seconds)
-    client.timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)  # where a proxy of the environment stands between
+    transport = client._transport
+    assert isinstance(transport, httpx.HTTPTransport)
+    transport._pool._network_backend = _BoundedBackend(transport._pool._network_backend)
+    client._transport = _BoundedTransport(transport, seconds)
+    client.timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
 
 
 class _BoundedTransport(httpx.BaseTransport):
@@ -25,29 +31,58 @@ class _BoundedTransport(httpx.BaseTransport):
         self._seconds = seconds
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        seconds = seconds_left(self._seconds)
-        ends_at = time.monotonic() + seconds
-        connect = min(seconds, CONNECT_SECONDS)
-        request.extensions["timeout"] = {"connect": connect, "write": seconds, "read": seconds, "pool": seconds}
-        response = self._inner.handle_request(request)
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        response.stream = _BoundedStream(response.stream, ends_at)
+        seconds_left(self._seconds)  # raises OutOfTime before anything is sent
+        with time_limit(self._seconds):
+            response = self._inner.handle_request(request)
+            response.read()
         return response
 
     def close(self) -> None:
         self._inner.close()
 
 
-class _BoundedStream(httpx.SyncByteStream):
-    def __init__(self, inner: httpx.SyncByteStream, ends_at: float) -> None:
+class _BoundedBackend(httpcore.NetworkBackend):
+    def __init__(self, inner: httpcore.NetworkBackend) -> None:
         self._inner = inner
-        self._ends_at = ends_at
 
-    def __iter__(self) -> Iterator[bytes]:
-        for part in self._inner:
-            if time.monotonic() > self._ends_at:
-                raise httpx.ReadTimeout("the answer takes too long")
-            yield part
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _BoundedSocket(self._inner.connect_tcp(host, port, left, local_address, socket_options))
+
+
+class _BoundedSocket(httpcore.NetworkStream):
+    """Each read and write has what is left of the exchange, not a time of its own."""
+
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for first in range(0, len(buffer), PART_BYTES):
+            self._inner.write(buffer[first : first + PART_BYTES], _left(timeout, httpcore.WriteTimeout))
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> Any:
+        left = _left(timeout, httpcore.ConnectTimeout)
+        return _BoundedSocket(self._inner.start_tls(ssl_context, server_hostname, left))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
 
     def close(self) -> None:
         self._inner.close()
+
+
+def _left(timeout: float | None, too_late: type[httpcore.TimeoutException]) -> float:
+    try:
+        return seconds_left(CONNECT_SECONDS if timeout is None else timeout)
+    except OutOfTime:
+        raise too_late("no complete answer in time") from None

@@ -37,6 +37,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0
   elseif tries > tonumber(ARGV[7]) and redis.call('ZCARD', KEYS[4]) < tonumber(ARGV[8]) then
     redis.call('ZREM', KEYS[2], id)
     redis.call('ZADD', KEYS[4], clock[1], id)
+    redis.call('HINCRBY', 'recs:progress:' .. id, 'tries', -1) -- this was none
     redis.call('PERSIST', 'recs:progress:' .. id)
   else
     take(id)

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg import errors
-from psycopg.abc import RV, PQGen
+from psycopg.abc import RV, PQGen, PQGenConn
 
 from lib.errors import DatabaseForbids, DatabaseRefuses, OutOfTime, PostgresUnavailable, SchemaMissing
 from lib.time_limit import seconds_left
@@ -47,6 +47,22 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     """Waits for no statement longer than `patience` or than its caller has time, though the server be frozen."""
 
     patience = STATEMENT_SECONDS
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> PQGenConn[Self]:
+        """The client gives each address of a server a time of its own, and never less than two seconds."""
+        attempt = super()._connect_gen(conninfo)
+        try:
+            waits_for = next(attempt)
+            while True:
+                ready = yield waits_for
+                seconds_left(CONNECT_SECONDS)
+                waits_for = attempt.send(ready)
+        except OutOfTime:
+            raise errors.ConnectionTimeout("no connection in time") from None
+        except StopIteration as end:
+            connection: Self = end.value
+            return connection
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         return super().wait(gen, interval, seconds_left(self.patience) + GRACE_SECONDS)

@@ -53,17 +53,21 @@ def names_user(raw: str, user_id: str) -> bool:
     try:
         return _holds_user(json.loads(raw), user_id, nesting=0)
     except (ValueError, RecursionError):
-        return re.search(rf"(?<![\w-]){re.escape(user_id)}(?![\w-])", raw) is not None
+        written = {user_id, json.dumps(user_id)[1:-1], json.dumps(user_id, ensure_ascii=False)[1:-1]}
+        return any(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", raw) for name in written)
 
 
 def _holds_user(value: Any, user_id: str, *, nesting: int) -> bool:
     if nesting > MAX_NESTING:
-        return False
+        raise ValueError  # parse_element gives up here too
     if isinstance(value, list):
         return any(_holds_user(inner, user_id, nesting=nesting + 1) for inner in value)
     if isinstance(value, str):  # JSON inside a JSON string
         return value.lstrip(" \t\n\r").startswith(("{", "[", '"')) and names_user(value, user_id)
-    return isinstance(value, dict) and user_id in (str(value.get("user_id")), str(value.get("userId")))
+    if not isinstance(value, dict):
+        return False
+    names = (value.get("user_id"), value.get("userId"))
+    return any(type(name) in (str, int) and str(name) == user_id for name in names)
 
 
 class _Unreadable(Exception):

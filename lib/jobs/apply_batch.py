@@ -33,7 +33,6 @@ def apply_batch(
         actions = [item for item in chunk if isinstance(item, Action)]
         if actions:
             letters += _write(services, actions, counts, most_refused=MAX_REFUSED - counts["refused"])
-            services.cache.invalidate(sorted({action.user_id for action in actions}))
         counts.update(claimed=len(chunk), rejected=len(letters))
         dead_letters.extend(letters)
     counts.pop("refused", None)
@@ -63,6 +62,7 @@ def _write(
         for half in (actions[: len(actions) // 2], actions[len(actions) // 2 :]):
             refused += _write(services, half, counts, most_refused=most_refused - len(refused))
         return refused
+    services.cache.invalidate(sorted({action.user_id for action in actions}))
     counts.update(applied=change.events, duplicates=len(actions) - change.events - change.forgotten)
     if change.forgotten:
         counts.update(forgotten=change.forgotten)

@@ -18,7 +18,7 @@ from lib.adapters.services import Services
 from lib.core.actions import names_user
 from lib.jobs.change_popularity import take_back_popularity
 from lib.jobs.process_actions import process_user_actions
-from lib.jobs.run import Deadline, log
+from lib.jobs.run import Deadline, failure, log
 
 EVENTS_AT_ONCE = 5_000
 LOCK_SECONDS = 60.0  # an embeddings' run may be writing
@@ -39,8 +39,9 @@ def forget_user(services: Services, user_id: str, deadline: Deadline) -> Forgott
     first = _erase(services, user_id)
     is_drained = _drain_what_waits(services, deadline)
     second = _erase(services, user_id)
-    log.info("a user was forgotten: %d events, %d dead letters", first.events + second.events, first.dead_letters)
-    return Forgotten(first.events + second.events, first.dead_letters + second.dead_letters, is_drained)
+    forgotten = Forgotten(first.events + second.events, first.dead_letters + second.dead_letters, is_drained)
+    log.info("a user was forgotten: %s", forgotten)
+    return forgotten
 
 
 def _erase(services: Services, user_id: str) -> Forgotten:
@@ -68,13 +69,17 @@ def _erase_log(services: Services, user_id: str) -> int:
 
 def _drain_what_waits(services: Services, deadline: Deadline) -> bool:
     """Whether everything that was pushed before this call has been drained, by us or by the drains that run anyway."""
-    while process_user_actions(services, deadline)["pending"]:
-        if not deadline.seconds_left:
-            return False
-    waiting = services.queue.batches_in_flight()
-    while waiting := waiting & services.queue.batches_in_flight():
-        if not deadline.seconds_left:
-            return False
-        time.sleep(POLL_SECONDS)
-        process_user_actions(services, deadline)  # takes up what a dead drain has left, once its lease has ended
+    try:
+        while process_user_actions(services, deadline)["pending"]:
+            if not deadline.seconds_left:
+                return False
+        waiting = services.queue.batches_in_flight()
+        while waiting := waiting & services.queue.batches_in_flight():
+            if not deadline.seconds_left:
+                return False
+            time.sleep(POLL_SECONDS)
+            process_user_actions(services, deadline)  # takes up what a dead drain has left, once its lease has ended
+    except Exception as error:  # a batch of somebody else's may fail: it must not keep this user from being forgotten
+        log.warning("forgetting a user: what is pending can't be drained: %s", failure(error))
+        return False
     return not services.dead_letters.set_aside()
