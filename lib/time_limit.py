@@ -28,5 +28,5 @@ def seconds_left(at_most: float) -> float:
     """What is left of the limit, but at most so many seconds. Raises OutOfTime where nothing is left."""
     left = _ends_at.get() - time.monotonic()
     if left <= 0:
-        raise OutOfTime
+        raise OutOfTime(fix="See in the log which service is slow; where none is, raise the time budget.")
     return min(left, at_most)

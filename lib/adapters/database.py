@@ -4,7 +4,7 @@ import math
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -41,6 +41,9 @@ def load_queries(path: Path) -> dict[str, bytes]:
 
 
 QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
+
+# Refusals of rows: the connection is as good as before.
+_REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.RaiseException)
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -93,6 +96,9 @@ class Database:
                         _register_vectors(connection)
                     yield connection
                     connection.commit()
+                except _REFUSALS:
+                    self._roll_back(connection)
+                    raise
                 except psycopg.Error:
                     connection.close()  # which rolls back; the next one may reach a server that does better
                     raise
@@ -111,10 +117,12 @@ class Database:
 
     def _begin(self, seconds: float) -> Connection:
         """A connection whose transaction has begun. A kept one may have died since: then a new one is made."""
-        while (kept := self._take_idle()) is not None:
-            kept.patience = KEPT_SECONDS
-            with suppress(psycopg.OperationalError):
+        if (kept := self._take_idle()) is not None:
+            kept.patience = min(KEPT_SECONDS, seconds_left(seconds) / 2)
+            try:
                 return _bounded(kept, seconds)
+            except psycopg.OperationalError:
+                self.close()  # a failover has left the other kept ones behind too
         return _bounded(self._connect(), seconds)
 
     def _connect(self) -> Connection:
@@ -200,7 +208,7 @@ def translated_errors() -> Iterator[None]:
             f"This Postgres lacks something: {_first_line(error)}",
             fix="Use a Postgres that has pgvector, such as Neon.",
         ) from error
-    except (psycopg.DataError, psycopg.IntegrityError, errors.RaiseException) as error:
+    except _REFUSALS as error:
         raise DatabaseRefuses(
             f"Postgres refuses a row: {_first_line(error)}", fix="See which constraint or trigger of yours says so."
         ) from error
@@ -210,7 +218,9 @@ def translated_errors() -> Iterator[None]:
         errors.ReadOnlySqlTransaction,
         errors.IdleInTransactionSessionTimeout,
     ) as error:
-        trouble, fix = _TROUBLES.get(type(error), _AWAY)
+        # psycopg gives a refused login no type of its own.
+        is_full = re.search("too many (connections|clients)|remaining connection slots", str(error))
+        trouble, fix = _TROUBLES.get(errors.TooManyConnections if is_full else type(error), _AWAY)
         raise PostgresUnavailable(f"{trouble}: {_first_line(error)}", fix=fix) from error
 
 

@@ -15,6 +15,7 @@ from lib.core.schedules import Schedule
 from lib.errors import QStashUnavailable
 
 ANSWER_SECONDS = 10.0
+MESSAGE_LENGTH = 300  # characters of what QStash, or a proxy's page, says
 BYPASS_HEADER = "x-vercel-protection-bypass"
 
 _QUOTA_FIX = (
@@ -39,6 +40,8 @@ class QStashClient:
         """Every schedule of the account as QStash tells it (the client's own list fails on states it doesn't know)."""
         with _our_errors():
             schedules: list[dict[str, Any]] = self._client.http.request(path="/v2/schedules", method="GET")
+            if not all("scheduleId" in schedule for schedule in schedules):
+                raise ValueError("this is no list of schedules")
             return schedules
 
     def put_schedule(self, schedule: Schedule) -> None:
@@ -106,11 +109,13 @@ def _our_errors() -> Iterator[None]:
     except DailyMessageLimitExceededError as error:
         raise QStashUnavailable(f"QStash refuses: {error}", fix=_QUOTA_FIX) from error
     except RateLimitExceededError as error:
-        raise QStashUnavailable(f"QStash refuses: {error}", fix="It is tried again by itself; else wait.") from error
+        limit = f" (its burst limit is {error.limit})" if error.limit else ""
+        message = f"QStash refuses: too many requests in a burst{limit}."
+        raise QStashUnavailable(message, fix="It is tried again by itself; else wait.") from error
     except QStashError as error:
         fix = _TOO_MANY_FIX if "status: 412" in str(error) else _FIX
-        raise QStashUnavailable(f"QStash refuses: {error}", fix=fix) from error
+        raise QStashUnavailable(f"QStash refuses: {str(error)[:MESSAGE_LENGTH]}", fix=fix) from error
     except KeyError as error:  # how the client tells that an item of a batch failed
         raise QStashUnavailable("QStash refused a message of a batch.", fix=_FIX) from error
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, AttributeError) as error:
         raise QStashUnavailable(f"QStash doesn't answer: {type(error).__name__} {error}", fix=_FIX) from error

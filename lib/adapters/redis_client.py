@@ -1,6 +1,7 @@
 """One Upstash Redis client, bounded in time, with its errors in our words."""
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 import httpx
@@ -12,6 +13,15 @@ from lib.errors import RedisUnavailable
 
 ANSWER_SECONDS = 15.0  # a claim of several megabytes on a slow line
 
+# What is read from an answer; of another shape it is of something that isn't Redis.
+ANSWERS: dict[str, Any] = {
+    "EVAL": (list, int, NoneType),
+    **dict.fromkeys(("MGET", "LRANGE", "ZRANGE", "HMGET"), list),
+    "GET": (str, NoneType),
+    "LLEN": int,
+    "HGETALL": dict,
+}
+
 _FIX = "Check UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, and that the database is running."
 
 
@@ -21,11 +31,16 @@ class RedisClient:
     def __init__(self, url: str, token: str) -> None:
         # Without the base64 encoding one element that isn't UTF-8 can't make a whole answer unreadable.
         self._redis = Redis(url, token, rest_encoding=None, rest_retries=0, allow_telemetry=False)
-        bound(self._redis._http._client, seconds=ANSWER_SECONDS)
+        http = self._redis._http._client
+        bound(http, seconds=ANSWER_SECONDS)
+        http.event_hooks = {"response": [_refuse_error_pages]}
 
     def execute(self, *command: str | float) -> Any:
         try:
-            return self._redis.execute([str(part) for part in command])
+            answer = self._redis.execute([str(part) for part in command])
+            if not isinstance(answer, ANSWERS.get(str(command[0]), object)):
+                raise ValueError("the answer makes no sense")
+            return answer
         except UpstashError as error:
             raise RedisUnavailable(f"Redis refused a command: {error}", fix=_FIX) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError, TypeError, KeyError) as error:
@@ -37,6 +52,12 @@ class RedisClient:
 
     def close(self) -> None:
         self._redis._http._client.close()
+
+
+def _refuse_error_pages(response: httpx.Response) -> None:
+    """Redis tells its errors as JSON; what stands before it may answer with a page."""
+    if response.is_server_error and not response.content.startswith(b"{"):
+        raise httpx.HTTPError(f"HTTP status {response.status_code}")
 
 
 def _reason(error: Exception) -> str:

@@ -75,11 +75,13 @@ class Inspection:
 def inspect(services: Services) -> Inspection:
     """Runs every check. One that fails never keeps the others from running."""
     found: list[QStashSchedule] = []
+    qstash = _guarded("qstash", lambda: _qstash(services, found))
+    is_known = bool(qstash) and qstash[0].status == "ok"  # which schedules there are
     checks = [
         *_variables(services),
-        *_guarded("qstash", lambda: _qstash(services, found)),
+        *qstash,
         *_guarded("signing keys", lambda: _signing_keys(services)),
-        *_guarded("schedules", lambda: _schedules(services, found)),
+        *(_guarded("schedules", lambda: _schedules(services, found)) if is_known else []),
         *_guarded("redis", lambda: _redis(services)),
         *_guarded("postgres", lambda: _postgres(services)),
         *_guarded("cost", lambda: _cost(services)),

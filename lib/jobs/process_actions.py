@@ -18,8 +18,8 @@ from lib.adapters.action_queue import Claim
 from lib.adapters.services import Services
 from lib.core.schedules import PROCESS_ACTIONS
 from lib.errors import DatabaseRefuses, OutOfTime, RecommenderError, ServiceUnavailable
-from lib.jobs.run import Deadline, Summary, failure, log, report
-from lib.time_limit import time_limit
+from lib.jobs.run import WORK_SHARE, Deadline, Summary, failure, log, report
+from lib.time_limit import seconds_left, time_limit
 
 LETTERS_LOGGED = 10  # of a batch; all of them are in the dead letters
 BATCH_SECONDS = 5.0  # left when a batch begins; a batch of the default size takes a fraction of a second
@@ -50,7 +50,7 @@ def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, 
 
     started, now = time.monotonic(), datetime.now(UTC)
     try:
-        with time_limit(max(deadline.seconds_left, BATCH_SECONDS)):
+        with time_limit(max(deadline.seconds_left, WORK_SHARE * seconds_left(BATCH_SECONDS))):
             counts, dead_letters = apply_batch(services, claim.batch_id, claim.elements, now=now)
             services.queue.acknowledge(claim.batch_id, dead_letters, at=now.timestamp())
     except Exception as error:

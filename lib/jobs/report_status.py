@@ -12,8 +12,10 @@ from lib.adapters.embedding_store import count_embeddings, read_active_model
 from lib.adapters.services import Services
 from lib.core.schedules import JOBS
 from lib.errors import RecommenderError
+from lib.time_limit import seconds_left, time_limit
 
 LATEST_LETTERS = 10
+MOST_SECONDS = 60.0
 LETTER_LENGTH = 500  # characters of a dead letter that are shown
 
 Section = dict[str, Any]
@@ -21,22 +23,16 @@ Section = dict[str, Any]
 
 def report_status(services: Services, now: datetime) -> Section:
     """The document of /api/status. A part that could not be read is null, and `errors` says why."""
+    status: Section = {"generated_at": now.astimezone(UTC).isoformat()}
     errors: list[str] = []
-
-    def section(read: Callable[[Services], Section], otherwise: Section) -> Section:
+    for parts_before, (read, names) in enumerate(PARTS):
         try:
-            return read(services)
+            # A service that hangs leaves the other parts their share of the time.
+            with time_limit(seconds_left(MOST_SECONDS) / (len(PARTS) - parts_before)):
+                status |= read(services)
         except RecommenderError as error:
             errors.append(services.settings.redact(error.message))
-            return otherwise
-
-    status: Section = {"generated_at": now.astimezone(UTC).isoformat()}
-    status |= section(
-        _queue, {"pending": None, "pending_bytes": None, "in_flight": None, "set_aside": None, "dead_letters": None}
-    )
-    status |= section(_jobs, {"jobs": None})
-    status |= section(_embeddings, {"user_embeddings": None, "model": None})
-    status |= section(_cache, {"cache": None})
+            status |= dict.fromkeys(names)
     return {**status, "errors": errors}
 
 
@@ -91,6 +87,14 @@ def _cache(services: Services) -> Section:
             "ttl_seconds": services.settings.cache_ttl_seconds,
         }
     }
+
+
+PARTS: tuple[tuple[Callable[[Services], Section], tuple[str, ...]], ...] = (
+    (_queue, ("pending", "pending_bytes", "in_flight", "set_aside", "dead_letters")),
+    (_jobs, ("jobs",)),
+    (_embeddings, ("user_embeddings", "model")),
+    (_cache, ("cache",)),
+)
 
 
 def iso(seconds: float | None) -> str | None:

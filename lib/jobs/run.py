@@ -13,6 +13,8 @@ from lib.time_limit import time_limit
 
 log = logging.getLogger("recommendations")
 
+WORK_SHARE = 0.9  # of a job's time; the rest is for giving back what it holds, and for its report
+
 Summary = dict[str, Any]
 
 

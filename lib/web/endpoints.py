@@ -9,7 +9,7 @@ from lib.adapters.services import Services
 from lib.core.actions import identifier_problem
 from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
 from lib.errors import ImpossibleJob, InvalidInput, RecommenderError, ServiceUnavailable, SettingsError
-from lib.jobs.run import Deadline, run_and_report
+from lib.jobs.run import WORK_SHARE, Deadline, run_and_report
 from lib.time_limit import time_limit
 from lib.web.http import Request, Response, html_response, json_response
 
@@ -17,7 +17,6 @@ RECOMMEND_PARAMETERS = {"user_id", "n", "language"}
 MAX_ITEMS = 100
 DEFAULT_ITEMS = 20
 MAX_LANGUAGE_LENGTH = 35  # of a BCP 47 tag
-WORK_SHARE = 0.9  # of a job's time budget; the rest is for giving back what it holds, and for its report
 PUBLISHING_SHARE = 0.4  # of a tick's: a QStash that hangs leaves time to drain
 INIT_SECONDS = 60.0  # somebody waits, but every service may be slow in turn
 STATUS_SECONDS = 20.0
