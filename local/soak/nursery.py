@@ -63,7 +63,7 @@ def main() -> None:
                 lives[pid] = life
             _kill_those_whose_time_has_come(lives)
             for point in _reap(lives):
-                print(json.dumps({"point": point}), flush=True)
+                _say({"point": point})
                 deaths += 1
             if select.select([sys.stdin], [], [], POLL_SECONDS)[0]:
                 break
@@ -110,10 +110,15 @@ def _announce_second_claims(queue: ActionQueue) -> None:
     def announcing() -> Claim:
         claimed = claim()
         if claimed.tries > 1:
-            os.write(sys.stdout.fileno(), b'{"claimed_again": true}\n')  # at once and whole, among many writers
+            _say({"claimed_again": True})
         return claimed
 
     queue.claim = announcing  # type: ignore[method-assign]
+
+
+def _say(event: dict[str, Any]) -> None:
+    """A line, at once and whole: many write into the same pipe."""
+    os.write(sys.stdout.fileno(), json.dumps(event).encode() + b"\n")
 
 
 def tick_environ(settings: Settings, *, publishes: bool) -> dict[str, Any]:
