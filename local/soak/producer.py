@@ -5,6 +5,7 @@ import random
 import threading
 import time
 import uuid
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +49,8 @@ class Producer:
         self.first_user = 0  # of those who are at the site now
         self._redis = redis
         self._chance = random.Random(seed)  # noqa: S311 - no secrets
-        self._remembered: list[dict[str, Any]] = []
+        # Of the latest: a repetition drops its user's list too, and the lists of those who have left are to stay.
+        self._remembered: deque[dict[str, Any]] = deque(maxlen=ACTIONS_A_VISIT)
         self._stopping = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="producer", daemon=True)
@@ -86,7 +88,9 @@ class Producer:
     def _action(self) -> dict[str, Any]:
         if self._remembered and self._happens(REPEATED):
             self.pushed.repeated += 1
-            return self._chance.choice(self._remembered)
+            return self._chance.choice(
+                self._remembered
+            )  # a repetition drops its user's list too: not of those who left
         self.first_user = self.pushed.distinct // ACTIONS_A_VISIT
         action: dict[str, Any] = {
             "user_id": user_of(self.first_user + self._chance.randrange(AT_THE_SITE)),
