@@ -194,7 +194,7 @@ folder = Path({str(folder)!r})
 postgres, valkey = Postgres(folder / "postgres", durable=False), Valkey(folder / "valkey", durable=False)
 postgres.start()
 valkey.start()
-print("up", *valkey.address, flush=True)
+print("up", *valkey.address[:3], flush=True)
 time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
