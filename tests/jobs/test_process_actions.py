@@ -91,6 +91,15 @@ def test_the_lists_of_users_who_acted_go_and_those_of_others_stay(site: Site) ->
     assert site.cached(["ann", "bob", "cleo"]) == {"cleo"}
 
 
+def test_lists_go_after_the_commit_so_that_none_is_made_of_the_log_before(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed: list[int] = []
+    monkeypatch.setattr(site.services.cache, "invalidate", lambda _: committed.append(site.count_events()))
+    site.act(action("ann", "a"))
+    assert committed == [1]
+
+
 def fail_at(step: str, error: BaseException, site: Site, patch: pytest.MonkeyPatch) -> None:
     """Makes the drain end in `error` when it comes to that step."""
 
