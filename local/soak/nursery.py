@@ -36,7 +36,7 @@ from local.soak.kill_points import POINTS, arm
 ANY_MOMENT = "any moment"  # not at a step of ours, but by the clock
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.01, 0.25  # of a life by the clock
 MAX_PASSES = 4
-LIFETIME_SECONDS = 15.0  # of a drain that never comes to its point: it ends by itself, and counts for nothing
+LIFETIME_SECONDS = 15.0  # of a drain that never comes to its point: it is ended, and counts for nothing
 POLL_SECONDS = 0.005
 PUBLISHING_SHARE = 0.2  # of the ticks, as if the minute's schedule had come again
 

@@ -88,9 +88,7 @@ class Producer:
     def _action(self) -> dict[str, Any]:
         if self._remembered and self._happens(REPEATED):
             self.pushed.repeated += 1
-            return self._chance.choice(
-                self._remembered
-            )  # a repetition drops its user's list too: not of those who left
+            return self._chance.choice(self._remembered)
         self.first_user = self.pushed.distinct // ACTIONS_A_VISIT
         action: dict[str, Any] = {
             "user_id": user_of(self.first_user + self._chance.randrange(AT_THE_SITE)),
