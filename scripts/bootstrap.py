@@ -17,12 +17,18 @@ VENV_PYTHON = os.path.join(VENV, "bin", "python")
 OLDEST = (3, 11)
 REQUIREMENTS = {
     "local": ["requirements.txt", "local/requirements.txt"],
-    "tests": ["requirements.txt", "local/requirements.txt", "tests/requirements.txt"],
+    "vercel": ["requirements.txt", "local/requirements.txt", "local/vercel/requirements.txt"],
+    "tests": [
+        "requirements.txt",
+        "local/requirements.txt",
+        "local/vercel/requirements.txt",
+        "tests/requirements.txt",
+    ],
 }
 
 
 def enter(needs="local"):
-    """Go on in .venv with the packages of `needs` ("local" or "tests") and the project on sys.path."""
+    """Go on in .venv with the packages of `needs` (a key of REQUIREMENTS) and the project on sys.path."""
     if os.environ.get("RECS_BOOTSTRAPPED") != VENV:
         if sys.version_info < OLDEST:
             _run_again_with(_newer_python())
