@@ -1,6 +1,6 @@
 """refresh_cold_start: popular content for users of whom nothing is known, and trending topics. Every six hours.
 
-It also prunes the log, which nothing waits for.
+It also prunes the log.
 """
 
 from datetime import datetime, timedelta
@@ -18,20 +18,22 @@ from lib.jobs.run import Deadline, Summary
 TOPICS_KEPT = 50
 RECENT = timedelta(days=1)
 BASELINE = timedelta(days=7)
+TOPICS_SHARE = 0.3  # of the time; pruning may take the rest, and comes first: topics can wait, a full disk can't
 
 
 def refresh_cold_start(services: Services, now: datetime, deadline: Deadline) -> Summary:
     """Answers how many contents and topics were published, and how many old events were pruned."""
     items = popular_items(services, language=None, now=now)
-    topics = _trending(services, now)
     services.cache.store_cold_start(document_of(None, items, source="cold_start", now=now))
+    pruned = prune_old_actions(services, now, Deadline.after((1 - TOPICS_SHARE) * deadline.seconds_left))
+    topics = _trending(services, now, deadline)
     services.cache.store_trending_topics(topics)
-    return {"contents": len(items), "topics": len(topics), "pruned": prune_old_actions(services, now, deadline)}
+    return {"contents": len(items), "topics": len(topics), "pruned": pruned}
 
 
-def _trending(services: Services, now: datetime) -> list[dict[str, Any]]:
+def _trending(services: Services, now: datetime, deadline: Deadline) -> list[dict[str, Any]]:
     """The topics whose last day lies furthest above the week before it: topic, score, language, users."""
-    with services.database.transaction() as connection:
+    with services.database.transaction(seconds=deadline.seconds_left) as connection:
         rows = read_topic_counts(
             connection,
             recent_since=now - RECENT,

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from lib.errors import SchemaMissing
 from lib.jobs.refresh_cold_start import refresh_cold_start
 from lib.jobs.run import Deadline, Summary
 from tests.jobs.site import Site, action
@@ -106,3 +107,16 @@ def test_what_is_older_than_the_retention_is_pruned(site: Site) -> None:
     site.query("UPDATE user_actions SET received_at = now() - interval '366 days'")
     assert refresh(site)["pruned"] == 3
     assert site.count_events() == 0
+
+
+def test_the_log_is_pruned_though_topics_cannot_be_counted(site: Site) -> None:
+    site.add_content("old", "new")
+    act(site, "old", users=3, days_ago=30)
+    site.query("UPDATE user_actions SET received_at = received_at - interval '400 days'")
+    site.query("ALTER TABLE content DROP COLUMN topics")
+    with pytest.raises(SchemaMissing):
+        refresh(site)
+    assert site.query("SELECT count(*) FROM user_actions") == [(0,)]
+    document = site.services.cache.cold_start()
+    assert document is not None
+    assert {item["content_id"] for item in document["items"]} == {"old", "new"}
