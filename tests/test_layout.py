@@ -1,10 +1,6 @@
-"""Imports go one way, and an idle tick stays light."""
+"""Imports go one way."""
 
 import ast
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,20 +17,6 @@ FLOOR = {
 PRODUCT = sorted([*ROOT.glob("lib/**/*.py"), *ROOT.glob("api/**/*.py")])
 CORE = sorted(ROOT.glob("lib/core/*.py"))
 FUNCTIONS = sorted(ROOT.glob("api/**/*.py"))
-
-HEAVY = ("numpy", "psycopg", "pgvector", "qstash", "jinja2")
-IDLE_TICK = """
-import importlib.util, io, json, sys
-
-spec = importlib.util.spec_from_file_location("function", "api/actions/batch-process.py")
-function = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(function)
-body = b'{"action": "process_user_actions"}'
-environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/api/actions/batch-process", "HTTP_HOST": "localhost",
-           "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
-[answer] = function.app(environ, lambda status, headers: None)
-print(json.dumps({"answer": json.loads(answer), "modules": sorted(sys.modules)}))
-"""
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -94,19 +76,3 @@ def test_there_is_a_function_for_every_endpoint_and_no_other() -> None:
         "api/recommend/index.py",
         "api/status.py",
     ]
-
-
-def test_a_tick_on_an_empty_list_loads_no_library_that_it_does_without(redis_credentials: tuple[str, str]) -> None:
-    url, token = redis_credentials
-    environment = {
-        "PATH": os.environ["PATH"],
-        "ALLOW_UNSIGNED_LOCAL": "1",
-        "UPSTASH_REDIS_REST_URL": url,
-        "UPSTASH_REDIS_REST_TOKEN": token,
-    }
-    run = subprocess.run(
-        [sys.executable, "-c", IDLE_TICK], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    seen = json.loads(run.stdout)
-    assert seen["answer"] == {"claimed": 0, "applied": 0, "duplicates": 0, "rejected": 0, "pending": 0}
-    assert {name.partition(".")[0] for name in seen["modules"]}.isdisjoint(HEAVY)

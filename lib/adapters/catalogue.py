@@ -1,16 +1,21 @@
-"""What may be shown, how popular it is, and who is to be shown it."""
+"""What may be shown, how popular it is, and who is to be shown it.
+
+numpy and pgvector are imported where rows become arrays: a cached list is checked without them.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-from pgvector import Vector
+from typing import TYPE_CHECKING, Any
 
 from lib.adapters.database import QUERIES, Connection
 from lib.core.defaults import HALF_LIVES_HOURS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,9 @@ def read_candidates(
 
     Nothing is personal where the vector is None or all zero.
     """
+    import numpy as np
+    from pgvector import Vector
+
     parameters = {
         "user_id": user_id,
         "user_vector": Vector(user_vector) if user_vector is not None and user_vector.any() else None,
@@ -80,6 +88,8 @@ def read_allowed(connection: Connection, content_ids: Sequence[str]) -> set[str]
 
 
 def read_catalogue(connection: Connection, *, decay: dict[str, Any]) -> Catalogue:
+    import numpy as np
+
     rows = connection.execute(QUERIES["catalogue"], decay).fetchall()
     return Catalogue([row[0] for row in rows], np.array([row[1] for row in rows], dtype=float))
 

@@ -225,7 +225,7 @@ def translated_errors() -> Iterator[None]:
 
 
 def _register_vectors(connection: Connection) -> None:
-    """Once for each connection; imported here because it brings numpy, which an idle tick does without."""
+    """Once for each connection. Imported here because a connection that reads no vectors does without."""
     if connection.adapters.types.get("vector") is None:
         from pgvector.psycopg import register_vector
 

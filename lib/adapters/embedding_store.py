@@ -1,17 +1,23 @@
-"""Item vectors by version, users' histories, and the projection `user_embeddings`."""
+"""Item vectors by version, users' histories, and the projection `user_embeddings`.
+
+numpy and pgvector are imported where there are vectors: counting and looking up versions does without them.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-import numpy as np
-from numpy.typing import NDArray
-from pgvector import Vector
+from typing import TYPE_CHECKING
 
 from lib.adapters.database import QUERIES, Connection
 from lib.core.defaults import EMBEDDING_SIZE
 
-HistoryRow = tuple[str, float, NDArray[np.float32] | None]  # action, unix seconds, the item's vector
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+HistoryRow = tuple[str, float, "NDArray[np.float32] | None"]  # action, unix seconds, the item's vector
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class ItemVectors:
     vectors: NDArray[np.float32]
 
     def rows(self, content_ids: Sequence[str]) -> NDArray[np.intp]:
+        import numpy as np
+
         unknown = len(self.vectors) - 1
         return np.array([self.row_of.get(content_id, unknown) for content_id in content_ids], dtype=np.intp)
 
@@ -82,6 +90,8 @@ def add_model(
     skipped: int,
 ) -> int:
     """Stores (n, d) vectors as a new version that nobody reads yet, and answers its number."""
+    from pgvector import Vector
+
     parameters = {
         "built_at": built_at,
         "size": vectors.shape[1],
@@ -111,6 +121,8 @@ def delete_old_models(connection: Connection, *, before: datetime) -> None:
 
 
 def read_item_vectors(connection: Connection, version: int | None) -> ItemVectors:
+    import numpy as np
+
     rows = connection.cursor(binary=True).execute(QUERIES["item_vectors"], {"version": version}).fetchall()
     width = len(rows[0][1].to_numpy()) if rows else EMBEDDING_SIZE
     vectors = np.zeros((len(rows) + 1, width), dtype=np.float32)
@@ -152,6 +164,8 @@ def write_user_embeddings(
     now: datetime,
 ) -> None:
     """Puts the (n, d) embeddings in place."""
+    from pgvector import Vector
+
     connection.execute(QUERIES["make_embeddings_table"])
     with connection.cursor().copy(QUERIES["copy_embeddings"]) as copy:
         copy.set_types(["text", "vector"])

@@ -6,22 +6,23 @@
 3. A user of whom nothing is known gets the popular content of now.
 """
 
-from datetime import UTC, datetime
-from typing import Any
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from lib.adapters.catalogue import decay_parameters, read_allowed, read_candidates, read_popular
 from lib.adapters.embedding_store import HistoryRow, read_active_model, read_user_history
 from lib.adapters.services import Services
 from lib.core.defaults import EMBEDDING_SIZE, POOL_SIZE
-from lib.core.embeddings import user_embeddings
-from lib.core.ranking import rank
 from lib.errors import OutOfTime, PostgresUnavailable, RedisUnavailable
 from lib.jobs.run import log
 from lib.settings import Settings
 from lib.time_limit import time_limit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LIST_LENGTH = 100  # what is stored, and the most that can be asked for
 PATIENCE_SECONDS = 2.0  # with a service that the answer can do without
@@ -85,6 +86,8 @@ def _compute(services: Services, *, user_id: str, language: str | None, now: dat
             pool_size=POOL_SIZE,
             decay=decay_parameters(now.timestamp(), settings.popularity_half_life_hours),
         )
+    from lib.core.ranking import rank  # numpy, which a list that is cached or popular does without
+
     order, scores, sources = rank(
         candidates.personal,
         candidates.popularity,
@@ -106,6 +109,10 @@ def items_of(content_ids: list[str], order: Any, scores: Any, sources: Any) -> l
 
 def _embed(history: list[HistoryRow], settings: Settings, *, now: datetime) -> NDArray[np.float32]:
     """One user's embedding (d,), by the function of the two-hourly run."""
+    import numpy as np
+
+    from lib.core.embeddings import user_embeddings
+
     known = [(settings.action_weights[action], at, vector) for action, at, vector in history if vector is not None]
     embeddings: NDArray[np.float32] = user_embeddings(
         np.zeros(len(known), dtype=np.intp),

@@ -28,6 +28,7 @@ from lib.adapters.action_queue import ActionQueue, Claim
 from lib.adapters.services import Services
 from lib.core.schedules import BATCH_PROCESS_PATH, PROCESS_ACTIONS
 from lib.settings import Settings
+from lib.web import claims  # noqa: F401 - likewise
 from lib.web.edge import signed_application
 from lib.web.endpoints import batch_process
 from local.qstash.signing import sign

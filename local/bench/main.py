@@ -7,10 +7,8 @@ import argparse
 import json
 import secrets
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,7 +24,8 @@ from lib.jobs.process_actions import process_user_actions
 from lib.jobs.recommend import recommend
 from lib.jobs.run import Deadline
 from lib.settings import Settings
-from local.functions import ROOT
+from local.bench.cold_start import cold_start
+from local.bench.figure import Figure, seconds
 from local.redis_rest import RedisRest
 from local.resp import Connection
 from local.servers import Postgres, Valkey
@@ -35,19 +34,6 @@ ACTIONS = 20_000
 REPEATS = 5
 READS = 300
 IDLE_TICKS = 50
-
-
-@dataclass(frozen=True)
-class Figure:
-    """`ratio` is value / against_value; `target` says what it should be."""
-
-    name: str
-    value: float
-    unit: str
-    against: str
-    against_value: float
-    ratio: float
-    target: str
 
 
 @dataclass(frozen=True)
@@ -62,11 +48,11 @@ def main() -> int:
     parser.add_argument("--only", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
     options = parser.parse_args()
     names = [options.only] if options.only else list(BENCHMARKS)
-    figures = []
+    figures: list[Figure] = []
     with _running() as bench:
         for name in names:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
-            figures.append(BENCHMARKS[name](bench))
+            figures += BENCHMARKS[name](bench)
     if options.json:
         print(json.dumps([asdict(figure) for figure in figures], indent=2))
     else:
@@ -99,17 +85,17 @@ def _running() -> Iterator[Bench]:
         services.close()
 
 
-def drain(bench: Bench) -> Figure:
+def drain(bench: Bench) -> list[Figure]:
     """From the list to the committed log, against the same claims and the same inserts from parsed actions."""
     ours, limit = [], []
     for repeat in range(REPEATS):
         _push(bench, _actions(f"ours-{repeat}"))
-        ours.append(_seconds(lambda: process_user_actions(bench.services, Deadline.after(600))))
+        ours.append(seconds(lambda: process_user_actions(bench.services, Deadline.after(600))))
         actions = _actions(f"limit-{repeat}")
         _push(bench, actions)
-        limit.append(_seconds(partial(_drain_at_the_limit, bench, actions)))
+        limit.append(seconds(partial(_drain_at_the_limit, bench, actions)))
     value, against = ACTIONS / statistics.median(ours), ACTIONS / statistics.median(limit)
-    return Figure("drain", value, "actions/s", "claims and the same inserts", against, value / against, ">= 0.7")
+    return [Figure("drain", value, "actions/s", "claims and the same inserts", against, value / against, ">= 0.7")]
 
 
 def _drain_at_the_limit(bench: Bench, actions: list[Action]) -> None:
@@ -123,7 +109,7 @@ def _drain_at_the_limit(bench: Bench, actions: list[Action]) -> None:
         done += len(batch)
 
 
-def cached_read(bench: Bench) -> Figure:
+def cached_read(bench: Bench) -> list[Figure]:
     """One cached list, checked for availability, against a bare GET of it through the same client."""
     services, now = bench.services, datetime.now(UTC)
     _push(bench, _actions("read"))
@@ -135,13 +121,13 @@ def cached_read(bench: Bench) -> Figure:
     read()
     reads, gets = [], []
     for _ in range(READS):
-        reads.append(_seconds(read))
-        gets.append(_seconds(lambda: services.cache.user_list("user-1")))
+        reads.append(seconds(read))
+        gets.append(seconds(lambda: services.cache.user_list("user-1")))
     value, against = statistics.median(reads) * 1000, statistics.median(gets) * 1000
-    return Figure("cached read", value, "ms", "one read of the key", against, value / against, "<= 1.5")
+    return [Figure("cached read", value, "ms", "one read of the key", against, value / against, "<= 1.5")]
 
 
-def idle_tick(bench: Bench) -> Figure:
+def idle_tick(bench: Bench) -> list[Figure]:
     """Redis commands that a tick on an empty list sends."""
     process_user_actions(bench.services, Deadline.after(60))
     reading = -(_commands(bench.valkey) - _commands(bench.valkey))  # what looking costs by itself
@@ -149,23 +135,14 @@ def idle_tick(bench: Bench) -> Figure:
     for _ in range(IDLE_TICKS):
         process_user_actions(bench.services, Deadline.after(60))
     value = (_commands(bench.valkey) - before - reading) / IDLE_TICKS
-    return Figure("idle tick", value, "commands", "one script", 1, value, "= 1")
+    return [Figure("idle tick", value, "commands", "one script", 1, value, "= 1")]
 
 
-def cold_start(bench: Bench) -> Figure:
-    """Importing the function of the ticks in a fresh interpreter, against a WSGI function of one line."""
-    ours = [sys.executable, "-c", "import lib.web.endpoints, lib.web.edge, lib.jobs.process_actions"]
-    bare = [sys.executable, "-c", "def app(environ, start_response): return []"]
-    pairs = [(_seconds(lambda: _run(ours)), _seconds(lambda: _run(bare))) for _ in range(REPEATS)]
-    value, against = (statistics.median(column) * 1000 for column in zip(*pairs, strict=True))
-    return Figure("cold start", value, "ms", "a bare WSGI function", against, value / against, "small")
-
-
-BENCHMARKS: dict[str, Callable[[Bench], Figure]] = {
+BENCHMARKS: dict[str, Callable[[Bench], list[Figure]]] = {
     "drain": drain,
     "cached_read": cached_read,
     "idle_tick": idle_tick,
-    "cold_start": cold_start,
+    "cold_start": lambda _: cold_start(),
 }
 
 
@@ -201,13 +178,3 @@ def _commands(valkey: Valkey) -> int:
     assert isinstance(text, bytes)
     fields = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
     return int(fields["total_reads_processed"])
-
-
-def _run(command: list[str]) -> None:
-    subprocess.run(command, cwd=ROOT, check=True)
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
