@@ -16,7 +16,10 @@ MAX_BODY_BYTES = 1_000_000  # QStash's free plan ends there; our own messages ha
 
 @dataclass(frozen=True)
 class Request:
-    """`headers` by lower-case name; `query` with the values of each name; `remote_address` may be unknown."""
+    """`headers` by lower-case name; `query` with the values of each name.
+
+    `remote_address` is None where the server tells none, and empty where a proxy calls over a Unix socket.
+    """
 
     method: str
     query: Mapping[str, list[str]]
@@ -52,7 +55,7 @@ def read_request(environ: Mapping[str, Any]) -> Request:
         query=parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True),
         headers=headers,
         body=_read_body(environ),
-        remote_address=environ.get("REMOTE_ADDR") or None,
+        remote_address=environ.get("REMOTE_ADDR"),
     )
 
 
@@ -63,13 +66,20 @@ def _read_body(environ: Mapping[str, Any]) -> bytes:
             raise InvalidInput("Content-Length is no number.")
         if int(length.lstrip("0")[:12] or 0) > MAX_BODY_BYTES:
             raise PayloadTooLarge(fix=f"Send at most {MAX_BODY_BYTES:,} bytes.")
-        return bytes(environ["wsgi.input"].read(int(length)))
+        return _read(environ["wsgi.input"], int(length))
     if not environ.get("wsgi.input_terminated"):
         return b""  # without a length and an end, reading would wait for ever
-    body = bytes(environ["wsgi.input"].read(MAX_BODY_BYTES + 1))
+    body = _read(environ["wsgi.input"], MAX_BODY_BYTES + 1)
     if len(body) > MAX_BODY_BYTES:
         raise PayloadTooLarge(fix=f"Send at most {MAX_BODY_BYTES:,} bytes.")
     return body
+
+
+def _read(stream: Any, size: int) -> bytes:
+    try:
+        return bytes(stream.read(size))
+    except Exception as error:  # by each server's own types: a caller who has gone, or chunks that are none
+        raise InvalidInput(f"The body can't be read to its end ({type(error).__name__}).") from error
 
 
 def json_response(document: Any, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Response:

@@ -68,6 +68,13 @@ def test_a_signed_delivery_gets_in_whatever_host_the_request_names(signed: Appli
     assert (answer.status, answer.json) == (200, {"length": 2})
 
 
+@pytest.mark.parametrize(("address", "status"), [("127.0.0.1", 200), ("", 401)], ids=["this machine", "a Unix socket"])
+def test_who_calls_over_a_unix_socket_is_a_proxy_and_not_this_machine(address: str, status: int) -> None:
+    services = Services(dataclasses.replace(SETTINGS, allow_unsigned_local=True))
+    application = keyed_application("/api/status", echo, services=services)
+    assert call(application, remote_address=address, HTTP_HOST="localhost").status == status
+
+
 def test_every_refused_signature_looks_the_same_to_the_caller(
     signed: Application, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -104,6 +111,20 @@ def test_a_chunked_body_that_turns_out_too_long_is_refused(signed: Application) 
         "wsgi.input": io.BytesIO(b" " * (MAX_BODY_BYTES + 1)),
     }
     assert call(signed, "POST", PATH, **stream).status == 413  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", ["", "100"], ids=["in chunks", "with its length"])
+def test_a_body_that_cannot_be_read_to_its_end_is_bad_input(
+    signed: Application, length: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError("it broke")
+
+    stream = {"CONTENT_LENGTH": length, "wsgi.input_terminated": True, "wsgi.input": Broken()}
+    answer = call(signed, "POST", PATH, **stream)  # type: ignore[arg-type]
+    assert (answer.status, answer.json["error"]["code"]) == (400, "invalid_input")
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("length", ["-1", "ten", "1e3", "\u0663"])
