@@ -17,6 +17,7 @@ from lib.core.defaults import (
 from lib.errors import SettingsError
 from lib.setting_values import (
     DEFAULT_WEIGHTS,
+    LOOPBACK_HOSTS,
     TUNABLES,
     app_url_problem,
     database_url_problem,
@@ -54,6 +55,7 @@ class Settings:
     bypass_secret: str = field(default="", repr=False)
     allow_unsigned_local: bool = False
     vercel_env: str = ""
+    is_vercel_dev: bool = False
 
     actions_interval_seconds: int = 5
     actions_time_budget_seconds: float = 25.0
@@ -86,6 +88,12 @@ class Settings:
     @property
     def is_preview(self) -> bool:
         return self.vercel_env == "preview"
+
+    @property
+    def may_hide_a_tunnel(self) -> bool:
+        """`vercel dev` says in every forwarding header that a call comes from this machine, whoever has sent it. A
+        public address for the app tells that there is a tunnel."""
+        return self.is_vercel_dev and urlsplit(self.app_url).hostname not in LOOPBACK_HOSTS
 
     @property
     def secrets(self) -> list[str]:
@@ -122,6 +130,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         "admin_api_key": reader.optional("ADMIN_API_KEY", token_problem, ADMIN_KEY_FIX),
         "bypass_secret": reader.optional("VERCEL_AUTOMATION_BYPASS_SECRET", token_problem, BYPASS_FIX),
         "vercel_env": reader.get("VERCEL_ENV"),
+        "is_vercel_dev": reader.get("VERCEL_REGION") == "dev1",
         "allow_unsigned_local": reader.flag("ALLOW_UNSIGNED_LOCAL"),
     }
     values |= reader.app_url()

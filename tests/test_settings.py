@@ -194,6 +194,20 @@ def test_a_function_is_deployed_where_vercel_says_so(vercel_env: str, deployed: 
     assert parse({"VERCEL_ENV": "preview"}).is_preview
 
 
+@pytest.mark.parametrize(
+    ("variables", "hidden"),
+    [
+        pytest.param(
+            {"NEXT_PUBLIC_APP_URL": "https://4f1c.ngrok-free.app", "VERCEL_REGION": "dev1"}, True, id="public"
+        ),
+        pytest.param({"NEXT_PUBLIC_APP_URL": "http://localhost:3000", "VERCEL_REGION": "dev1"}, False, id="local"),
+        pytest.param({"NEXT_PUBLIC_APP_URL": "https://4f1c.ngrok-free.app"}, False, id="another server"),
+    ],
+)
+def test_vercel_dev_may_hide_a_tunnel_where_the_app_is_public(variables: dict[str, str], hidden: bool) -> None:
+    assert parse(variables).may_hide_a_tunnel is hidden
+
+
 def test_no_secret_is_in_what_python_shows_of_the_settings() -> None:
     for settings in (parse(), parse({name: f"'{value}'" for name, value in COMPLETE.items()})):
         assert not [secret for secret in SECRETS if secret in repr(settings) + str(settings.problems)]

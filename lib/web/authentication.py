@@ -82,6 +82,7 @@ def is_local_call(request: Request, settings: Settings) -> bool:
     return (
         settings.allow_unsigned_local
         and not settings.is_deployed
+        and not settings.may_hide_a_tunnel
         and (request.remote_address is None or _is_loopback(request.remote_address))
         and _is_loopback(_host_of(request.headers.get("host", "")))
         and all(_is_loopback(name) for name in _forwarded_names(request))

@@ -18,6 +18,7 @@ LOCAL = Settings(
     qstash_current_signing_key="sig_current",
     qstash_next_signing_key="sig_next",
 )
+ON_VERCEL_DEV = dataclasses.replace(LOCAL, app_url="http://localhost:3000", is_vercel_dev=True)
 DEPLOYED = dataclasses.replace(LOCAL, allow_unsigned_local=False)
 NGROK = {"x-forwarded-for": "203.0.113.7", "x-forwarded-host": "abc.ngrok.app", "x-forwarded-proto": "https"}
 VERCEL_DEV = {
@@ -52,6 +53,15 @@ def test_a_call_of_this_machine_needs_nothing(call: Request) -> None:
     assert is_local_call(call, LOCAL)
     require_key(call, LOCAL)
     require_signature(call, LOCAL, path="/api/init")
+
+
+def test_vercel_dev_lets_a_call_of_this_machine_in_while_no_tunnel_leads_there() -> None:
+    assert is_local_call(request(VERCEL_DEV), ON_VERCEL_DEV)
+
+
+@pytest.mark.parametrize("app_url", ["https://abc.ngrok.app", ""])
+def test_behind_vercel_dev_nobody_is_local_once_the_app_may_be_public(app_url: str) -> None:
+    assert not is_local_call(request(VERCEL_DEV), dataclasses.replace(ON_VERCEL_DEV, app_url=app_url))
 
 
 @pytest.mark.parametrize(
