@@ -31,6 +31,7 @@ from lib.web.http import Request, Response, json_response, read_request
 log = logging.getLogger("recommendations")
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each Redis command would drown ours
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 RETRY_AFTER_SECONDS = 10
 
 STATUSES: tuple[tuple[type[RecommenderError], str], ...] = (
@@ -158,6 +159,8 @@ def process_services() -> Services:
     """Made from the environment at the first request, then shared by the process's threads."""
     with _process_lock:
         if "services" not in _process:
+            # Nothing where the host has set up the root logger, as Vercel does; elsewhere INFO would be lost.
+            logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
             settings = parse_settings(os.environ)
             for problem in settings.problems:
                 log.warning("configuration: %s %s. %s", problem.variable, problem.message, problem.fix)

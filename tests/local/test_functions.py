@@ -1,4 +1,4 @@
-"""Every function of api/ under the path that Vercel gives it, behind the web server that scripts/dev uses."""
+"""The web server that scripts/dev serves the functions with."""
 
 import json
 import os
@@ -6,13 +6,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
-from local.functions import ROOT, Functions, find_routes
-from tests.api.wsgi import Answer, call
+from lib.web.dispatcher import find_routes
+from local.functions import ROOT
 from tests.support import eventually
 
 BATCH_PROCESS = "/api/actions/batch-process"
@@ -42,54 +41,6 @@ def answers(client: httpx.Client) -> bool:
         return client.get("/").status_code == 404
     except httpx.ConnectError:
         return False
-
-
-def get(functions: Functions, path: str) -> Answer:
-    return call(lambda environ, start_response: functions(dict(environ), start_response), "GET", path)
-
-
-def test_every_file_of_api_has_the_path_that_vercel_gives_it() -> None:
-    paths = {path: file.relative_to(ROOT).as_posix() for path, file in find_routes(ROOT / "api").items()}
-    assert paths == {
-        "/api/init": "api/init.py",
-        "/api/status": "api/status.py",
-        "/api/recommend": "api/recommend/index.py",
-        BATCH_PROCESS: "api/actions/batch-process.py",
-        "/api/recommend/cache/warm": "api/recommend/cache/warm.py",
-        "/api/recommend/cold-start/refresh": "api/recommend/cold-start/refresh.py",
-    }
-
-
-def test_files_that_begin_with_an_underscore_or_a_dot_have_no_path(tmp_path: Path) -> None:
-    for name in ("a.py", "_b.py", ".c.py", "_d/e.py", "__pycache__/f.py"):
-        file = tmp_path / "api" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    assert list(find_routes(tmp_path / "api")) == ["/api/a"]
-
-
-def test_a_function_is_imported_once_at_its_first_request(tmp_path: Path) -> None:
-    folder = tmp_path / "api"
-    folder.mkdir()
-    (folder / "two-words.py").write_text(
-        "from pathlib import Path\n"
-        "with Path(__file__).with_suffix('.log').open('a') as log: log.write('imported ')\n"
-        "def app(environ, start_response):\n"
-        "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
-        "    return [b'hello']\n"
-    )
-    functions, log = Functions(folder), folder / "two-words.log"
-    assert not log.exists()
-    assert [get(functions, "/api/two-words").body for _ in range(2)] == [b"hello", b"hello"]
-    assert log.read_text() == "imported "
-
-
-@pytest.mark.parametrize("path", ["/", "/api/nothing", "/api/recommend/index", "/api/init.py", "/api/../lib/errors"])
-def test_an_unknown_path_is_a_404_that_lists_the_known_ones(path: str) -> None:
-    answer = get(Functions(), path)
-    assert (answer.status, answer.json["error"]["code"]) == (404, "not_found")
-    assert path in answer.json["error"]["message"]
-    assert BATCH_PROCESS in answer.json["error"]["fix"]
 
 
 @pytest.mark.parametrize("path", sorted(find_routes(ROOT / "api")))
