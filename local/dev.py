@@ -14,13 +14,16 @@ from pathlib import Path
 import httpx
 
 from lib.settings import parse_settings
+from lib.web.dispatcher import find_routes
 from local.embedded import ServerError
 from local.environment import Named, read_files, stay_on_this_machine
 from local.functions import ROOT
+from local.launch import local_server
 from local.movietweetings import missing_files
 from local.replay import replay
 from local.sample import SampleTraffic
 from local.stack import Stack, running_stack, write_environment
+from local.vercel.dev import build_functions, vercel_dev
 
 FOLDER = ROOT / ".local"
 INIT_SECONDS = 60.0
@@ -44,7 +47,8 @@ def main() -> int:
             environment_file = FOLDER / "env"
             environment_file.unlink(missing_ok=True)
             print("Starting the services and the functions ...", flush=True)
-            with running_stack(FOLDER, named, port=options.port, fresh=options.fresh) as stack:
+            prepare = vercel_dev if options.vercel else local_server
+            with running_stack(FOLDER, named, port=options.port, fresh=options.fresh, prepare=prepare) as stack:
                 _serve(stack, options, named, environment_file)
     except KeyboardInterrupt:
         print("\nStopped; the data is kept in .local/.")
@@ -74,6 +78,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--no-sample", action="store_true", help="feed no sample traffic")
     parser.add_argument("--fresh", action="store_true", help="begin with empty data")
     parser.add_argument("--init", action="store_true", help="call /api/init though .env.local names real services")
+    parser.add_argument("--vercel", action="store_true", help="serve the functions with `vercel dev`")
     parser.add_argument("--replay", type=Path, metavar="PATH", help="push the ratings of a MovieTweetings folder")
     options = parser.parse_args()
     if not 0 < options.port < 65536:
@@ -87,6 +92,9 @@ def _serve(stack: Stack, options: argparse.Namespace, named: Named, environment_
     url = stack.url
     if named.real:
         print(f"Real services from .env.local or .env: {_listed(named)}. Nothing is fed.")
+    if options.vercel:
+        print("`vercel dev` builds each function; that takes about half a minute ...", flush=True)
+        build_functions(url, find_routes(ROOT / "api"))
     if not named.real or options.init:
         _initialize(url)
     if not named.real:

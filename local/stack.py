@@ -3,7 +3,6 @@
 import os
 import secrets
 import socket
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -15,25 +14,13 @@ from pathlib import Path
 
 from local.embedded import Server, ServerError, write_private
 from local.environment import Named, function_environment
-from local.functions import ROOT
+from local.launch import PUBLISHED, Prepare, local_server
 from local.qstash.server import QStashServer
 from local.redis_rest import RedisRest
 from local.servers import Postgres, Valkey
 from local.tether import Tethered
 
 START_SECONDS = 30.0
-PUBLISHED = (  # in .local/env, by their first names
-    "QSTASH_TOKEN",
-    "QSTASH_CURRENT_SIGNING_KEY",
-    "QSTASH_NEXT_SIGNING_KEY",
-    "QSTASH_URL",
-    "NEXT_PUBLIC_APP_URL",
-    "UPSTASH_REDIS_REST_URL",
-    "UPSTASH_REDIS_REST_TOKEN",
-    "DATABASE_URL",
-    "ADMIN_API_KEY",
-    "ALLOW_UNSIGNED_LOCAL",
-)
 
 
 @dataclass(frozen=True)
@@ -52,7 +39,13 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    folder: Path, named: Named, *, port: int, fresh: bool = False, shell: Mapping[str, str] = os.environ
+    folder: Path,
+    named: Named,
+    *,
+    port: int,
+    fresh: bool = False,
+    shell: Mapping[str, str] = os.environ,
+    prepare: Prepare = local_server,
 ) -> Iterator[Stack]:
     """Everything that scripts/dev serves, with its data in `folder`; `fresh` begins with none."""
     if _is_taken(port):
@@ -62,7 +55,7 @@ def running_stack(
         embedded = _start_services(stack, folder, named, fresh=fresh)
         environment = function_environment(shell, named, embedded, port=port)
         environment.setdefault("ADMIN_API_KEY", secrets.token_urlsafe(24))
-        functions = _start_functions(stack, folder, environment, port)
+        functions = _start_functions(stack, folder, environment, port, prepare)
         yield Stack(environment, f"http://localhost:{port}", functions)
 
 
@@ -106,10 +99,14 @@ def _start_services(stack: ExitStack, folder: Path, named: Named, *, fresh: bool
     return embedded
 
 
-def _start_functions(stack: ExitStack, folder: Path, environment: Mapping[str, str], port: int) -> Tethered:
+def _start_functions(
+    stack: ExitStack, folder: Path, environment: Mapping[str, str], port: int, prepare: Prepare
+) -> Tethered:
     log = folder / "functions.log"
-    command = [sys.executable, "-m", "local.functions", "--port", str(port)]
-    functions = Tethered(command, output=log, env=dict(environment), cwd=ROOT)
+    launch = prepare(folder / "vercel", environment, port)
+    functions = Tethered(
+        launch.command, output=log, stop_signal=launch.stop_signal, env=launch.environment, cwd=launch.folder
+    )
     stack.callback(functions.stop)
     deadline = time.monotonic() + START_SECONDS
     while not _answers(f"http://127.0.0.1:{port}/"):

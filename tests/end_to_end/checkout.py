@@ -23,7 +23,9 @@ from upstash_redis import Redis
 from tests.support import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("api", "lib", "local", "scripts")
+FOLDERS = ("api", "lib", "local", "public", "scripts")
+FILES = ("requirements.txt", "vercel.dev.json", ".python-version")
+NPM = Path("local", "vercel", "node_modules")
 READY_SECONDS = 60.0  # a busy machine's first start makes a database cluster
 FAST_TICKS = {"ACTIONS_INTERVAL_SECONDS": "1"}
 
@@ -48,8 +50,8 @@ class Dev:
         """What .local/env says."""
         return {name: value or "" for name, value in dotenv_values(self.folder / ".local" / "env").items()}
 
-    def wait_until_ready(self) -> "Dev":
-        eventually(lambda: self.has_said("ready ") or self.process.poll() is not None, READY_SECONDS)
+    def wait_until_ready(self, seconds: float = READY_SECONDS) -> "Dev":
+        eventually(lambda: self.has_said("ready ") or self.process.poll() is not None, seconds)
         assert self.has_said(f"ready {self.url}"), self.output
         return self
 
@@ -128,8 +130,12 @@ class Checkout:
 def copied() -> Iterator[Checkout]:
     """Not tmp_path: its parents are closed to the user that Postgres runs as under root."""
     with tempfile.TemporaryDirectory(prefix="recs-end-to-end-") as folder:
-        for part in PARTS:
-            shutil.copytree(ROOT / part, Path(folder, part), ignore=shutil.ignore_patterns("__pycache__"))
+        for name in FOLDERS:
+            ignored = shutil.ignore_patterns("__pycache__", "node_modules")
+            shutil.copytree(ROOT / name, Path(folder, name), ignore=ignored)
+        for name in FILES:
+            shutil.copy(ROOT / name, folder)
+        Path(folder, NPM).symlink_to(ROOT / NPM)
         checkout = Checkout(Path(folder))
         yield checkout
         checkout.kill_everything()
