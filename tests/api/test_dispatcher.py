@@ -1,6 +1,5 @@
 """Every function of api/ under the path that Vercel gives it, without a web server."""
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -82,19 +81,3 @@ def test_no_path_is_another_one_because_of_where_the_server_splits_it(folder: Pa
     functions = Functions(folder)
     assert get(functions, "/api/two-words", script_name="/elsewhere").status == 404
     assert get(functions, "/two-words", script_name="/api").status == 200
-
-
-@pytest.mark.parametrize("handlers", [[], [logging.NullHandler()]], ids=["nobody", "the host"])
-def test_log_lines_go_where_the_host_says_or_else_to_stderr_from_info_on(
-    folder: Path, handlers: list[logging.Handler], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = logging.RootLogger(logging.WARNING)
-    root.handlers = list(handlers)
-    monkeypatch.setattr(logging, "root", root)
-
-    functions = Functions(folder)
-    assert root.handlers == handlers
-    get(functions, "/api/two-words")
-
-    assert root.level == (logging.WARNING if handlers else logging.INFO)
-    assert len(root.handlers) == 1

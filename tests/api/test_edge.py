@@ -211,3 +211,18 @@ def test_a_browser_is_asked_for_the_key() -> None:
 def test_answers_are_never_cached_or_sniffed() -> None:
     headers = call(keyed_application("/api/status", echo, services=Services(SETTINGS)), headers=KEY).headers
     assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+@pytest.mark.parametrize("handlers", [[], [logging.NullHandler()]], ids=["nobody", "the host"])
+def test_log_lines_go_where_the_host_says_or_else_to_stderr_from_info_on(
+    handlers: list[logging.Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.RootLogger(logging.WARNING)
+    root.handlers = list(handlers)
+    monkeypatch.setattr(logging, "root", root)
+    monkeypatch.setattr("lib.web.edge._process", {})
+
+    process_services()
+
+    assert root.level == (logging.WARNING if handlers else logging.INFO)
+    assert len(root.handlers) == 1
