@@ -121,9 +121,11 @@ class Database:
             kept.patience = min(KEPT_SECONDS, seconds_left(seconds) / 2)
             try:
                 return _bounded(kept, seconds)
-            except psycopg.OperationalError:
+            except (psycopg.OperationalError, psycopg.InternalError):
                 self.close()  # a failover has left the other kept ones behind too
-        return _bounded(self._connect(), seconds)
+        made = self._connect()
+        made.patience = seconds  # a pooler lets whoever has logged in wait for a server connection
+        return _bounded(made, seconds)
 
     def _connect(self) -> Connection:
         try:
@@ -188,6 +190,18 @@ _TROUBLES: dict[type[psycopg.Error], tuple[str, str]] = {
     ),
 }
 _AWAY = ("Postgres doesn't answer", "Check DATABASE_URL and that the database is running.")
+_POOLER_FULL = (
+    "Postgres's pooler is full",
+    "Enlarge its pool or its limit of clients, or lower DATABASE_MAX_CONNECTIONS.",
+)
+# PgBouncer's words, then Supavisor's (Supabase).
+_SAYS_FULL = re.compile(
+    "no more connections allowed|query_wait_timeout"
+    "|max clients reached|max client connections reached|pool checkout timeout|unable to check out process",
+    re.IGNORECASE,
+)
+# Supavisor speaks of itself under the SQLSTATE of a defect within Postgres.
+_SAYS_SUPAVISOR = re.compile(r"\(E[A-Z]+\) |Unable to check out process|DbHandler exited")
 
 
 @contextmanager
@@ -218,10 +232,20 @@ def translated_errors() -> Iterator[None]:
         errors.ReadOnlySqlTransaction,
         errors.IdleInTransactionSessionTimeout,
     ) as error:
-        # psycopg gives a refused login no type of its own.
-        is_full = re.search("too many (connections|clients)|remaining connection slots", str(error))
-        trouble, fix = _TROUBLES.get(errors.TooManyConnections if is_full else type(error), _AWAY)
-        raise PostgresUnavailable(f"{trouble}: {_first_line(error)}", fix=fix) from error
+        raise _unavailable(error) from error
+    except psycopg.InternalError as error:
+        if not _SAYS_SUPAVISOR.match(str(error)):
+            raise
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: psycopg.Error) -> PostgresUnavailable:
+    """A refused login and a pooler's refusals are known by their words: they have no type of their own."""
+    is_full = re.search("too many (connections|clients)|remaining connection slots", str(error))
+    trouble, fix = _TROUBLES.get(errors.TooManyConnections if is_full else type(error), _AWAY)
+    if _SAYS_FULL.search(str(error)):
+        trouble, fix = _POOLER_FULL
+    return PostgresUnavailable(f"{trouble}: {_first_line(error)}", fix=fix)
 
 
 def _register_vectors(connection: Connection) -> None:
