@@ -1,5 +1,6 @@
 """Vercel's command-line tool, installed once from npm beside this file, at the version that package-lock.json names."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -20,6 +21,13 @@ def install() -> Path:
         raise ServerError("Vercel's tools need Python 3.12 or later: run this script with it, python3.12 for example.")
     if not (shutil.which("node") and shutil.which("npm")):
         raise ServerError("Vercel's tools need Node.js 20 or later, with npm: https://nodejs.org/")
+    with (FOLDER / "package.json").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # two that are started together would install over each other
+        _install()
+    return PROGRAM
+
+
+def _install() -> None:
     lock, installed = FOLDER / "package-lock.json", FOLDER / "node_modules" / ".installed"
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
         print("Installing Vercel's tools from npm (once; about half a minute) ...", file=sys.stderr, flush=True)
@@ -29,7 +37,6 @@ def install() -> Path:
         if npm.returncode:
             raise ServerError(f"npm could not install {FOLDER / 'package.json'}:\n{npm.stderr.strip()}")
         shutil.copy(lock, installed)
-    return PROGRAM
 
 
 def environment(shell: Mapping[str, str]) -> dict[str, str]:

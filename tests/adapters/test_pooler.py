@@ -266,9 +266,10 @@ def way(request: pytest.FixtureRequest, url: str) -> tuple[str, Callable[[], int
         return pooler.url(url), lambda: len(pooler.clients(url))
 
     def count() -> int:
-        held = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ours = "datname = current_database() AND application_name = 'recommendations'"
+        held = f"SELECT count(*) FROM pg_stat_activity WHERE {ours}"
         with psycopg.connect(url) as connection:
-            [row] = connection.execute(held)
+            [row] = connection.execute(held.encode())
         return int(row[0])
 
     return url, count

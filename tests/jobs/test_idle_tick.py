@@ -28,7 +28,8 @@ def test_a_batch_without_one_readable_action_needs_no_postgres(site_without_post
 
 
 def test_a_tick_on_an_empty_list_makes_no_connection(site: Site) -> None:
-    sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    clients = "datname = current_database() AND backend_type = 'client backend'"
+    sessions = f"SELECT count(*) FROM pg_stat_activity WHERE {clients}"
     fresh = Services(site.services.settings)
     dataclasses.replace(site, services=fresh).drain()
     assert site.query(sessions) == [(1,)]
