@@ -18,10 +18,12 @@ OLDEST = (3, 11)
 REQUIREMENTS = {
     "local": ["requirements.txt", "local/requirements.txt"],
     "vercel": ["requirements.txt", "local/requirements.txt", "local/vercel/requirements.txt"],
+    "evaluate": ["requirements.txt", "local/requirements.txt", "local/evaluation/requirements.txt"],
     "tests": [
         "requirements.txt",
         "local/requirements.txt",
         "local/vercel/requirements.txt",
+        "local/evaluation/requirements.txt",
         "tests/requirements.txt",
     ],
 }

@@ -17,9 +17,10 @@ FILES = (
     "requirements.txt",
     "local/requirements.txt",
     "local/vercel/requirements.txt",
+    "local/evaluation/requirements.txt",
     "tests/requirements.txt",
 )
-LAST = {"local": FILES[1], "vercel": FILES[2], "tests": FILES[3]}
+LAST = {"local": FILES[1], "vercel": FILES[2], "evaluate": FILES[3], "tests": FILES[4]}
 
 
 class Restarted(Exception):
@@ -120,7 +121,8 @@ def test_inside_the_venv_it_goes_on_with_the_project_on_the_path(
         pytest.param(["local", "local"], ["local"], id="once"),
         pytest.param(["local", "tests", "local"], ["local", "tests"], id="more when more is needed"),
         pytest.param(["local", "vercel", "local"], ["local", "vercel"], id="more for the platform's tools"),
-        pytest.param(["tests", "vercel", "local"], ["tests"], id="what the tests need holds the rest"),
+        pytest.param(["vercel", "evaluate", "local"], ["vercel", "evaluate"], id="more for the peers of an evaluation"),
+        pytest.param(["tests", "evaluate", "vercel", "local"], ["tests"], id="what the tests need holds the rest"),
         pytest.param(["local", "change", "local"], ["local", "local"], id="again after a change"),
         pytest.param(
             ["tests", "change", "local", "change back", "tests"],

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from local.evaluate import main
+from local.evaluation.main import main
 
 NOW = 1_700_000_000
 HOUR = 3600

@@ -2,42 +2,14 @@
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
-Content = Mapping[str, Vectors]  # content vector of each item id, all of one size
-
-
-class UnusableDataError(Exception):
-    """The data set can't be used. The message says which file and why."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """One cut of a data set. Users and items of the events (m,) are indices into the ids."""
-
-    dataset: str
-    name: str
-    now: float  # unix seconds, as all times
-    user_ids: list[str]  # who to rank for comes first
-    n_ranked_users: int
-    item_ids: list[str]  # sorted, so that equals are ordered as in production
-    candidates: Indices
-    new_candidates: Indices
-    users: Indices
-    items: Indices
-    times: Floats
-    weights: Floats
-    positive: NDArray[np.bool_]
+from local.evaluation.data import Content, Cut, Floats, Indices, UnusableDataError
 
 
 def read_cut(folder: Path) -> Cut:
@@ -46,16 +18,13 @@ def read_cut(folder: Path) -> Cut:
     train = folder / "train.csv"
     users, items, *numbers = _read_columns(train, "user_id", "item_id", "timestamp", "weight", "positive")
     times, weights, positive = (_numbers(train, column) for column in numbers)
-    ranked_users, candidates, new_candidates = (
-        list(dict.fromkeys(_read_columns(folder / name, column)[0]))
-        for name, column in (("users.csv", "user_id"), ("candidates.csv", "item_id"), ("new_candidates.csv", "item_id"))
-    )
+    ranked_users = _read_ids(folder / "users.csv", "user_id")
+    candidates = _read_ids(folder / "candidates.csv", "item_id")
+    new_candidates = _read_ids(folder / "new_candidates.csv", "item_id")
     user_ids = list(dict.fromkeys([*ranked_users, *users]))
     item_ids = sorted({*candidates, *new_candidates, *items})
     return Cut(
-        dataset=str(meta.get("dataset", folder.parent.name)),
-        name=str(meta.get("cut", folder.name.removeprefix("cut"))),
-        now=meta["T"],
+        **meta,
         user_ids=user_ids,
         n_ranked_users=len(ranked_users),
         item_ids=item_ids,
@@ -82,13 +51,23 @@ def read_content(path: Path) -> Content:
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
+    """What a Cut knows of itself. Where the end isn't told, it is now: nothing but a learner of windows asks for it."""
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
-        return {**meta, "T": float(meta["T"])}
+        return {
+            "now": float(meta["T"]),
+            "dataset": str(meta.get("dataset", path.parent.parent.name)),
+            "name": str(meta.get("cut", path.parent.name.removeprefix("cut"))),
+            "end": float(meta.get("end", meta["T"])),
+        }
     except OSError as error:
         raise UnusableDataError(f"{path} can't be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UnusableDataError(f"{path} must be a JSON object with the time of the cut as T, unix seconds.") from error
+
+
+def _read_ids(path: Path, column: str) -> list[str]:
+    return list(dict.fromkeys(_read_columns(path, column)[0]))
 
 
 def _read_columns(path: Path, *names: str) -> list[list[str]]:

@@ -1,0 +1,1 @@
+"""scripts/evaluate: how good the lists are that production makes, on prepared data or on a site's own log."""

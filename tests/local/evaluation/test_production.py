@@ -1,0 +1,42 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from lib.settings import Settings
+from local.evaluation.cuts import cut_log
+from local.evaluation.production import rank_cut
+from tests.local.evaluation.logs import as_log, random_log, site_of_tastes
+from tests.local.evaluation.plainly import Act
+
+SETTINGS = Settings()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"popularity_half_life_hours": 960.0},
+        {"popularity_weight": 0.1},
+        {"history_length": 2},
+        {"interest_half_life_days": 0.1},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_lists_follow_the_sites_own_settings(changed: dict[str, Any]) -> None:
+    cut, _ = next(iter(cut_log(as_log(random_log()))))
+    as_usual = list(rank_cut(cut, None, alone=False, settings=SETTINGS))
+    assert as_usual == list(rank_cut(cut, None, alone=False))
+    assert as_usual != list(rank_cut(cut, None, alone=False, settings=dataclasses.replace(SETTINGS, **changed)))
+
+
+def test_who_has_turned_to_another_kind_gets_that_kind() -> None:
+    acts = site_of_tastes()
+    first, last = min(act.at for act in acts), max(act.at for act in acts)
+    turned = [
+        *[Act("ann", f"kind 0 item {n}", first + n, 0.6) for n in range(5)],
+        *[Act("ann", f"kind 1 item {n}", first + 0.75 * (last - first) + n, 0.6) for n in range(5)],
+        *[Act("ann", f"kind {n % 2} item 39", last + n, 0.6) for n in range(2)],  # which has her ranked for
+    ]
+    cut = [cut for cut, _ in cut_log(as_log([*acts, *turned]))][-1]
+    [ranking] = [ranking for ranking in rank_cut(cut, None, alone=True) if ranking.user_id == "ann"]
+    assert all(item.startswith("kind 1 ") for item in ranking.items[:10])
