@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lib.core.actions import ACTION_NAMES
-from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.schedules import interval_problem
 
 DEFAULT_WEIGHTS = {
@@ -99,14 +98,6 @@ def _interval(value: str) -> int:
     return seconds
 
 
-def _half_life(value: str) -> float:
-    hours = _number(0, 1e9)(value)
-    finite = [half_life for half_life in HALF_LIVES_HOURS if half_life < float("inf")]
-    if hours not in finite:
-        raise ValueError(f"must be one of the half-lives that are kept: {', '.join(f'{h:g}' for h in finite)} hours")
-    return hours
-
-
 def _weights(value: str) -> dict[str, float]:
     weights = dict(DEFAULT_WEIGHTS)
     for part in value.split(","):
@@ -128,8 +119,7 @@ TUNABLES: dict[str, Callable[[str], Any]] = {
     "ACTION_WEIGHTS": _weights,
     "HISTORY_LENGTH": _whole(1, 5_000),
     "INTEREST_HALF_LIFE_DAYS": _number(0.01, 3_650),
-    "POPULARITY_HALF_LIFE_HOURS": _half_life,
-    "POPULARITY_WEIGHT": _number(0, 100),
+    "POPULARITY_HALF_LIFE_HOURS": _number(1, 10_000),
     "MODEL_MAX_AGE_HOURS": _number(0, 8_760),
     "MODEL_MAX_ACTIONS": _whole(1_000, 20_000_000),
     "ACTIVE_USER_DAYS": _number(0.01, 3_650),

@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from lib.core.defaults import (
-    HISTORY_LENGTH,
-    INTEREST_HALF_LIFE_DAYS,
-    POPULARITY_HALF_LIFE_HOURS,
-    POPULARITY_WEIGHT,
-)
+from lib.core.defaults import HISTORY_LENGTH, INTEREST_HALF_LIFE_DAYS
 from lib.errors import SettingsError
 from lib.setting_values import (
     DEFAULT_WEIGHTS,
@@ -67,8 +62,7 @@ class Settings:
     action_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     history_length: int = HISTORY_LENGTH
     interest_half_life_days: float = INTEREST_HALF_LIFE_DAYS
-    popularity_half_life_hours: float = POPULARITY_HALF_LIFE_HOURS
-    popularity_weight: float = POPULARITY_WEIGHT
+    popularity_half_life_hours: float | None = None  # None: chosen by replaying the log
     model_max_age_hours: float = 24.0
     model_max_actions: int = 1_000_000
     active_user_days: float = 7.0

@@ -118,10 +118,10 @@ BAD = {
     "fraction": ("ACTIONS_INTERVAL_SECONDS", "2.5", "must be a whole number"),
     "words": ("CLAIM_MAX_ELEMENTS", "many", "must be a whole number from 1 to 20000, not 'many'"),
     "too long a number": ("CLAIM_MAX_ELEMENTS", "9" * 5_000, "must be a whole number"),
-    "NaN": ("POPULARITY_WEIGHT", "nan", "must be a number from 0 to 100"),
+    "NaN": ("POPULARITY_HALF_LIFE_HOURS", "nan", "must be a number from 1 to 10000, not 'nan'"),
     "infinite": ("INTEREST_HALF_LIFE_DAYS", "inf", "must be a number from 0.01"),
-    "half-life not kept": ("POPULARITY_HALF_LIFE_HOURS", "24", "must be one of the half-lives that are kept: 3, 12"),
-    "infinite half-life": ("POPULARITY_HALF_LIFE_HOURS", "inf", "must be a number"),
+    "half-life too short": ("POPULARITY_HALF_LIFE_HOURS", "0.9", "must be a number from 1 to 10000, not '0.9'"),
+    "infinite half-life": ("POPULARITY_HALF_LIFE_HOURS", "inf", "must be a number from 1 to 10000, not 'inf'"),
     "weight of what is no action": ("ACTION_WEIGHTS", "view=1,read=2", "names 'read'; the actions are view, click"),
     "weight without a number": ("ACTION_WEIGHTS", "view", "must be a number from -100 to 100, not ''"),
     "trailing comma": ("ACTION_WEIGHTS", "view=1,", "names ''"),
@@ -162,7 +162,10 @@ def test_vercels_production_url_stands_in_for_the_app_url_and_is_marked_as_a_gue
         ("ACTIONS_INTERVAL_SECONDS", "120", 120),
         ("CLAIM_LEASE_SECONDS", " 30 ", 30),
         ("POPULARITY_HALF_LIFE_HOURS", "288", 288.0),
-        ("POPULARITY_WEIGHT", "0", 0.0),
+        ("POPULARITY_HALF_LIFE_HOURS", "1", 1.0),
+        ("POPULARITY_HALF_LIFE_HOURS", "49.5", 49.5),
+        ("POPULARITY_HALF_LIFE_HOURS", "", None),
+        ("INTEREST_HALF_LIFE_DAYS", "0.5", 0.5),
         ("ALLOW_UNSIGNED_LOCAL", "1", True),
         ("ALLOW_UNSIGNED_LOCAL", "0", False),
         ("QSTASH_URL", "http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
@@ -225,10 +228,12 @@ def test_a_secret_that_holds_another_one_is_taken_out_whole() -> None:
     assert parse({"ADMIN_API_KEY": "bypass-1-and-more"}).redact("bypass-1-and-more") == "[secret]"
 
 
-def test_the_example_file_names_every_tunable_with_its_default() -> None:
+def test_the_example_file_names_every_tunable_with_its_default_and_empty_where_it_has_none() -> None:
     text = (Path(__file__).resolve().parent.parent / ".env.example").read_text()
     example = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", text, flags=re.MULTILINE))
     assert set(COMPLETE) <= set(example)
     settings = parse({name: value for name, value in example.items() if value})
     assert settings == parse()
-    assert set(TUNABLES) == {name for name, value in example.items() if value}
+    assert set(TUNABLES) <= set(example)
+    without = {name for name in TUNABLES if getattr(Settings(), name.lower()) is None}
+    assert {name for name, value in example.items() if value} == set(TUNABLES) - without

@@ -1,76 +1,25 @@
-"""What may be shown, how popular it is, and who is to be shown it.
-
-numpy and pgvector are imported where rows become arrays: a cached list is checked without them.
-"""
-
-from __future__ import annotations
+"""What may be shown, how popular it is, and who is to be shown it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.adapters.database import QUERIES, Connection
 from lib.core.defaults import HALF_LIVES_HOURS
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Candidates:
-    """Content with its signals: `personal` and `popularity` are (n,)."""
-
-    content_ids: list[str]
-    personal: NDArray[np.float64]
-    popularity: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """Everything that may be shown, in the order of ids, and its decayed `popularity` (n,)."""
-
-    content_ids: list[str]
-    popularity: NDArray[np.float64]
-
-
-def decay_parameters(now: float, half_life_hours: float) -> dict[str, Any]:
-    """What the queries need to carry one of the kept sums to `now` (unix seconds)."""
+def decay_parameters(now: float, position: float) -> dict[str, Any]:
+    """What the queries need to carry the kept sums to `now` (unix seconds), and to mix those of two half-lives: at
+    position 2.5, say, the mean of the third and the fourth."""
+    faster = min(int(position), len(HALF_LIVES_HOURS) - 2)
     return {
         "now": now,
-        "half_life_position": HALF_LIVES_HOURS.index(half_life_hours) + 1,  # SQL counts from 1
-        "half_life_seconds": half_life_hours * 3600,
+        "share": position - faster,
+        "faster": faster + 1,  # SQL counts from 1
+        "slower": faster + 2,
+        "faster_seconds": HALF_LIVES_HOURS[faster] * 3600,
+        "slower_seconds": HALF_LIVES_HOURS[faster + 1] * 3600,
     }
-
-
-def read_candidates(
-    connection: Connection,
-    *,
-    user_id: str,
-    user_vector: NDArray[np.float32] | None,
-    version: int | None,
-    language: str | None,
-    pool_size: int,
-    decay: dict[str, Any],
-) -> Candidates:
-    """The user's pool: the best by his vector and the best by popularity that he has not acted on.
-
-    Nothing is personal where the vector is None or all zero.
-    """
-    import numpy as np
-    from pgvector import Vector
-
-    parameters = {
-        "user_id": user_id,
-        "user_vector": Vector(user_vector) if user_vector is not None and user_vector.any() else None,
-        "version": version,
-        "language": language,
-        "pool_size": pool_size,
-        **decay,
-    }
-    rows = connection.execute(QUERIES["candidates"], parameters).fetchall()
-    return Candidates([row[0] for row in rows], np.array([row[1] for row in rows]), np.array([row[2] for row in rows]))
 
 
 def read_popular(
@@ -87,11 +36,10 @@ def read_allowed(connection: Connection, content_ids: Sequence[str]) -> set[str]
     return {content_id for (content_id,) in rows}
 
 
-def read_catalogue(connection: Connection, *, decay: dict[str, Any]) -> Catalogue:
-    import numpy as np
-
-    rows = connection.execute(QUERIES["catalogue"], decay).fetchall()
-    return Catalogue([row[0] for row in rows], np.array([row[1] for row in rows], dtype=float))
+def is_known(connection: Connection, user_id: str) -> bool:
+    """Whether the log knows anything of the user."""
+    row = connection.execute(QUERIES["is_known"], {"user_id": user_id}).fetchone()
+    return row is not None and bool(row[0])
 
 
 def read_active_users(connection: Connection, *, since: datetime) -> list[str]:

@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HistoryRow = tuple[str, float, "NDArray[np.float32] | None"]  # action, unix seconds, the item's vector
-
 
 @dataclass(frozen=True)
 class Model:
-    """One version of the item vectors. `skipped`: rows of content whose vector had another size than most."""
+    """One version of what is learned. `skipped`: rows of content whose vector had another size than most. The last two
+    are of lib/core/half_lives.py and (JSON) of lib/core/ranker/learned.py; None where an older release built it."""
 
     version: int
     built_at: datetime
     actions: int
     items: int
     skipped: int
+    position: float | None
+    learned: str | None
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,9 @@ def count_actions(connection: Connection, *, limit: int) -> int:
     return int(row[0]) if row else 0
 
 
-def read_training_actions(
-    connection: Connection, *, counted: Sequence[str], limit: int
-) -> list[tuple[str, str, float]]:
-    """(user_id, content_id, unix seconds) of the latest counted actions, oldest first."""
-    parameters = {"counted": list(counted), "limit": limit}
-    return connection.execute(QUERIES["training_actions"], parameters).fetchall()
+def read_training_actions(connection: Connection, *, limit: int) -> list[tuple[str, str, str, float]]:
+    """(user_id, content_id, action, unix seconds) of the latest actions, in no particular order."""
+    return connection.execute(QUERIES["training_actions"], {"limit": limit}).fetchall()
 
 
 def read_content_vectors(connection: Connection) -> list[tuple[str, NDArray[np.float32]]]:
@@ -88,6 +86,9 @@ def add_model(
     built_at: datetime,
     actions: int,
     skipped: int,
+    position: float,
+    learned: str,
+    learned_map: NDArray[np.floating],
 ) -> int:
     """Stores (n, d) vectors as a new version that nobody reads yet, and answers its number."""
     from pgvector import Vector
@@ -98,6 +99,9 @@ def add_model(
         "actions": actions,
         "items": len(content_ids),
         "skipped": skipped,
+        "position": position,
+        "learned": learned,
+        "learned_map": learned_map.astype("<f4").tobytes(),
     }
     row = connection.execute(QUERIES["add_model"], parameters).fetchone()
     assert row is not None
@@ -107,6 +111,16 @@ def add_model(
         for content_id, vector in zip(content_ids, vectors, strict=True):
             copy.write_row((version, content_id, Vector(vector)))
     return version
+
+
+def read_learned_map(connection: Connection, model: Model) -> NDArray[np.float64]:
+    """The map (d, d) for users' vectors; the identity where an older release built the model."""
+    import numpy as np
+
+    row = connection.execute(QUERIES["learned_map"], {"version": model.version}).fetchone()
+    if row is None or row[0] is None:
+        return np.eye(EMBEDDING_SIZE)
+    return np.frombuffer(row[0], "<f4").reshape(EMBEDDING_SIZE, EMBEDDING_SIZE).astype(np.float64)
 
 
 def activate_model(connection: Connection, version: int) -> None:
@@ -131,23 +145,10 @@ def read_item_vectors(connection: Connection, version: int | None) -> ItemVector
     return ItemVectors({row[0]: index for index, row in enumerate(rows)}, vectors)
 
 
-def read_user_history(connection: Connection, *, user_id: str, length: int, version: int | None) -> list[HistoryRow]:
-    """One user's last actions, in no particular order."""
-    parameters = {"user_id": user_id, "length": length, "version": version}
-    rows = connection.cursor(binary=True).execute(QUERIES["user_history"], parameters)
-    return [(action, at, None if vector is None else vector.to_numpy()) for action, at, vector in rows]
-
-
 def read_histories(connection: Connection, *, user_ids: Sequence[str], length: int) -> list[Event]:
     """The users' last actions, in no particular order."""
     rows = connection.execute(QUERIES["histories"], {"user_ids": list(user_ids), "length": length})
     return [Event(*row) for row in rows]
-
-
-def read_seen(connection: Connection, user_ids: Sequence[str]) -> list[tuple[str, str]]:
-    """(user_id, content_id) of everything that these users have acted on."""
-    rows = connection.execute(QUERIES["seen"], {"user_ids": list(user_ids)})
-    return rows.fetchall()
 
 
 def read_users_to_update(connection: Connection, *, since: datetime, version: int) -> list[str]:

@@ -45,13 +45,6 @@ SELECT content_id, as_of, sums FROM recs_popularity WHERE content_id = ANY(%(con
 INSERT INTO recs_popularity (content_id, as_of, sums) VALUES (%s, %s, %s)
 ON CONFLICT (content_id) DO UPDATE SET as_of = excluded.as_of, sums = excluded.sums
 
--- name: user_history
--- One user's last actions with their vectors; null where there is none.
-SELECT a.action, extract(epoch FROM a.occurred_at)::float8, v.embedding
-FROM (SELECT content_id, action, occurred_at FROM user_actions WHERE user_id = %(user_id)s
-      ORDER BY occurred_at DESC, event_id DESC LIMIT %(length)s) a
-LEFT JOIN recs_item_vectors v ON v.content_id = a.content_id AND v.version = %(version)s
-
 -- name: histories
 -- Many users' last actions. Order of rows is free.
 SELECT u.user_id, a.content_id, a.action, extract(epoch FROM a.occurred_at)::float8
@@ -59,9 +52,11 @@ FROM unnest(%(user_ids)s::text[]) u(user_id)
 CROSS JOIN LATERAL (SELECT content_id, action, occurred_at FROM user_actions WHERE user_id = u.user_id
                     ORDER BY occurred_at DESC, event_id DESC LIMIT %(length)s) a
 
--- name: seen
--- Everything that these users have acted on.
-SELECT DISTINCT user_id, content_id FROM user_actions WHERE user_id = ANY(%(user_ids)s)
+-- name: reads
+-- Everything that these users have acted on, and when they first did so in a way that counts (null: never).
+SELECT user_id, content_id,
+       extract(epoch FROM min(occurred_at) FILTER (WHERE action = ANY(%(counted)s)))::float8
+FROM user_actions WHERE user_id = ANY(%(user_ids)s) GROUP BY user_id, content_id
 
 -- name: recommendable
 -- What may be shown. While the app has not filled content at all: everything that the log knows. (A fragment.)
@@ -72,41 +67,57 @@ SELECT content_id, NULL, NULL FROM recs_popularity WHERE NOT EXISTS (SELECT FROM
 -- name: allowed
 SELECT content_id FROM ({recommendable}) r WHERE content_id = ANY(%(content_ids)s)
 
--- name: candidates
--- The pool for one user: the best by his vector and the best by decayed popularity, without what he acted on.
-WITH scored AS (
-    SELECT r.content_id,
-           coalesce(-(v.embedding <#> %(user_vector)s::vector), 0)::float8 AS personal,
-           coalesce(p.sums[%(half_life_position)s]
-                    * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 500)), 0) AS popularity
-    FROM ({recommendable}) r
-    LEFT JOIN recs_item_vectors v ON v.version = %(version)s AND v.content_id = r.content_id
-    LEFT JOIN recs_popularity p ON p.content_id = r.content_id
-    WHERE (%(language)s::text IS NULL OR r.language = %(language)s)
-      AND NOT EXISTS (SELECT FROM user_actions a WHERE a.user_id = %(user_id)s AND a.content_id = r.content_id)
-)
-SELECT * FROM (
-    (SELECT * FROM scored ORDER BY personal DESC, content_id COLLATE "C" LIMIT %(pool_size)s)
-    UNION
-    (SELECT * FROM scored ORDER BY popularity DESC, content_id COLLATE "C" LIMIT %(pool_size)s)) pool
-ORDER BY content_id COLLATE "C"
+-- name: popularity_now
+-- Between two of the kept half-lives: the mean of the logarithms of both sums as they stand now. (A fragment.)
+exp((1 - %(share)s) * ln(greatest(coalesce(p.sums[%(faster)s], 0)
+                 * power(0.5::float8, least((%(now)s - p.as_of) / %(faster_seconds)s, 500)), 0) + 0.05)
+  + %(share)s * ln(greatest(coalesce(p.sums[%(slower)s], 0)
+                 * power(0.5::float8, least((%(now)s - p.as_of) / %(slower_seconds)s, 500)), 0) + 0.05)) - 0.05
 
 -- name: popular
 -- The most popular of now, then (where that is too little) the newest.
-SELECT r.content_id,
-       coalesce(p.sums[%(half_life_position)s]
-                * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 500)), 0) AS popularity
+SELECT r.content_id, CASE WHEN p.as_of IS NULL THEN 0 ELSE {popularity_now} END AS popularity
 FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content_id
 WHERE %(language)s::text IS NULL OR r.language = %(language)s
 ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
 
 -- name: catalogue
--- Everything that may be shown, with its decayed popularity, in the order of ids.
-SELECT r.content_id,
-       coalesce(p.sums[%(half_life_position)s]
-                * power(0.5::float8, least((%(now)s - p.as_of) / %(half_life_seconds)s, 500)), 0)
-FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content_id
+-- Everything that may be shown, with what makes it a candidate for everybody.
+SELECT r.content_id, extract(epoch FROM r.published_at)::float8, p.as_of, p.sums, (i.statistics)[1]
+FROM ({recommendable}) r
+LEFT JOIN recs_popularity p ON p.content_id = r.content_id
+LEFT JOIN recs_items i ON i.version = %(version)s AND i.content_id = r.content_id
+WHERE %(language)s::text IS NULL OR r.language = %(language)s
 ORDER BY r.content_id COLLATE "C"
+
+-- name: is_known
+SELECT EXISTS (SELECT FROM user_actions WHERE user_id = %(user_id)s)
+
+-- name: neighbours
+-- What users' reads point to.
+SELECT content_id, (statistics)[6], neighbours, neighbour_values FROM recs_items
+WHERE version = %(version)s AND content_id = ANY(%(content_ids)s)
+
+-- name: items
+-- Some items by id or by position, with all that ranking needs.
+WITH wanted AS (
+    SELECT unnest(%(content_ids)s::text[]) AS content_id
+    UNION SELECT content_id FROM recs_items WHERE version = %(version)s AND position = ANY(%(positions)s)
+)
+SELECT w.content_id, i.position, i.statistics, i.vectors, p.as_of, p.sums, EXISTS (
+           SELECT FROM ({recommendable}) r
+           WHERE r.content_id = w.content_id AND (%(language)s::text IS NULL OR r.language = %(language)s))
+FROM wanted w
+LEFT JOIN recs_items i ON i.version = %(version)s AND i.content_id = w.content_id
+LEFT JOIN recs_popularity p ON p.content_id = w.content_id
+ORDER BY w.content_id COLLATE "C"
+
+-- name: new_items
+-- What the log says of items that a model doesn't know yet: only of these, since it was built.
+SELECT content_id, extract(epoch FROM min(occurred_at))::float8, extract(epoch FROM max(occurred_at))::float8,
+       array_agg(action)
+FROM user_actions WHERE received_at >= %(since)s AND content_id = ANY(%(content_ids)s)
+GROUP BY content_id
 
 -- name: active_users
 -- The users who acted lately, the latest first.
@@ -125,28 +136,34 @@ GROUP BY t.topic, c.language
 
 -- name: active_model
 -- None where it is of a release whose vectors had another size.
-SELECT version, built_at, actions, items, skipped FROM recs_models WHERE active AND size = %(size)s
+SELECT version, built_at, actions, items, skipped, half_life_position, learned FROM recs_models WHERE active AND size = %(size)s
 
 -- name: count_actions
 -- Counts no further than it matters.
 SELECT count(*) FROM (SELECT FROM user_actions LIMIT %(limit)s) l
 
 -- name: training_actions
--- The latest counted actions, oldest first.
-SELECT user_id, content_id, extract(epoch FROM occurred_at)::float8 FROM (
-    SELECT user_id, content_id, occurred_at, event_id FROM user_actions WHERE action = ANY(%(counted)s)
-    ORDER BY received_at DESC LIMIT %(limit)s) l
-ORDER BY occurred_at, event_id
+-- The latest actions.
+SELECT user_id, content_id, action, extract(epoch FROM occurred_at)::float8
+FROM user_actions ORDER BY received_at DESC LIMIT %(limit)s
 
 -- name: content_vectors
 SELECT content_id, embedding::vector FROM content WHERE embedding IS NOT NULL ORDER BY content_id COLLATE "C"
 
 -- name: add_model
-INSERT INTO recs_models (built_at, size, actions, items, skipped)
-VALUES (%(built_at)s, %(size)s, %(actions)s, %(items)s, %(skipped)s) RETURNING version
+INSERT INTO recs_models (built_at, size, actions, items, skipped, half_life_position, learned, learned_map)
+VALUES (%(built_at)s, %(size)s, %(actions)s, %(items)s, %(skipped)s, %(position)s, %(learned)s, %(learned_map)s)
+RETURNING version
+
+-- name: learned_map
+SELECT learned_map FROM recs_models WHERE version = %(version)s
 
 -- name: copy_item_vectors
 COPY recs_item_vectors (version, content_id, embedding) FROM STDIN (FORMAT binary)
+
+-- name: copy_items
+COPY recs_items (version, position, content_id, statistics, vectors, neighbours, neighbour_values)
+FROM STDIN (FORMAT binary)
 
 -- name: retire_models
 UPDATE recs_models SET active = false WHERE active
@@ -156,7 +173,8 @@ UPDATE recs_models SET active = true WHERE version = %(version)s
 
 -- name: delete_old_models
 -- Readers may still hold the version before the active one: it stays until it is an hour old.
-WITH gone AS (DELETE FROM recs_models WHERE NOT active AND built_at < %(before)s RETURNING version)
+WITH gone AS (DELETE FROM recs_models WHERE NOT active AND built_at < %(before)s RETURNING version),
+     items AS (DELETE FROM recs_items WHERE version IN (SELECT version FROM gone))
 DELETE FROM recs_item_vectors WHERE version IN (SELECT version FROM gone)
 
 -- name: item_vectors
@@ -205,8 +223,8 @@ WHERE attrelid = to_regclass(%(relation)s) AND attnum > 0 AND NOT attisdropped
 -- name: grants
 -- The rights that a role needs beside a schema that somebody else owns. Content is the app's to write.
 SELECT format('GRANT SELECT ON content TO %1$I;
-GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_models, recs_item_vectors,
-    recs_forgotten, recs_state TO %1$I;', current_user)
+GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_models, recs_items,
+    recs_item_vectors, recs_forgotten, recs_state TO %1$I;', current_user)
 
 -- name: server
 SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector'),

@@ -61,6 +61,26 @@ CREATE TABLE IF NOT EXISTS recs_item_vectors (
     PRIMARY KEY (version, content_id)
 );
 
+-- How fast popularity decays (lib/core/half_lives.py), and what else was learned of the ranking: JSON, see
+-- lib/core/ranker/learned.py.
+ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS half_life_position double precision;
+ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS learned text;
+-- The map for users' vectors (lib/core/taste/learned_map.py): size * size float32, row by row.
+ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS learned_map bytea;
+-- What a model knows of each item as of its building: statistics, vectors and neighbours, as lib/adapters/item_store.py
+-- packs them. Neighbours are positions, which number the items of one version.
+CREATE TABLE IF NOT EXISTS recs_items (
+    version          bigint NOT NULL,
+    position         integer NOT NULL,
+    content_id       text NOT NULL,
+    statistics       double precision[] NOT NULL,
+    vectors          bytea NOT NULL,
+    neighbours       bytea NOT NULL,
+    neighbour_values bytea NOT NULL,
+    PRIMARY KEY (version, position)
+);
+CREATE UNIQUE INDEX IF NOT EXISTS recs_items_by_content ON recs_items (version, content_id);
+
 -- Who asked to be forgotten, so that what arrives late doesn't bring him back. A keyed hash names nobody.
 CREATE TABLE IF NOT EXISTS recs_forgotten (
     user_hash    bytea PRIMARY KEY,
@@ -73,4 +93,4 @@ CREATE TABLE IF NOT EXISTS recs_state (
     value text NOT NULL
 );
 INSERT INTO recs_state VALUES ('hash_key', gen_random_uuid()::text || gen_random_uuid()::text) ON CONFLICT DO NOTHING;
-INSERT INTO recs_state VALUES ('schema', '2') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+INSERT INTO recs_state VALUES ('schema', '3') ON CONFLICT (name) DO UPDATE SET value = excluded.value;

@@ -8,14 +8,12 @@ import math
 # From a few hours (news) to weeks (films, shops), and all time. Stored sums have one column each: another list means
 # a recompute of the stored sums.
 HALF_LIVES_HOURS: tuple[float, ...] = (3.0, 12.0, 36.0, 96.0, 288.0, 960.0, math.inf)
-POPULARITY_HALF_LIFE_HOURS = 36.0  # the one that lists are blended with where a site has not chosen its own
-
-LEARNED_SIZE = 64  # dimensions of an item vector that are learned from co-reads
+LEARNED_SIZE = 128  # dimensions of an item vector that are learned from co-reads
 TEXT_SIZE = 64  # dimensions that are projected from the app's own content vectors
 EMBEDDING_SIZE = LEARNED_SIZE + TEXT_SIZE
+CO_READ_SIZE = 64  # dimensions of the ranker's own item vectors, beside the projected text
 TEXT_SHARE = 0.3  # of the text's cosine in the similarity of two items that have both blocks
 
 INTEREST_HALF_LIFE_DAYS = 30.0
 HISTORY_LENGTH = 200  # actions of a user: older ones weigh next to nothing and would make a heavy user slow
 POPULARITY_WEIGHT = 2.0
-POOL_SIZE = 200  # candidates by each signal

@@ -1,11 +1,13 @@
-"""Learns item vectors: from who read what with what, and from the app's own content vectors where there are any.
+"""Learns from the log: item vectors for users' embeddings, how fast popularity decays, the ranker, and what each item's
+neighbours are.
 
 The new version is written beside the current one and switched to in one transaction. A learned space turns from run
-to run, so every vector carries its version and no two versions are ever compared.
+to run, so everything carries its version and no two versions are ever compared.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -20,17 +22,41 @@ from lib.adapters.embedding_store import (
     read_content_vectors,
     read_training_actions,
 )
+from lib.adapters.item_store import add_items
 from lib.adapters.services import Services
-from lib.core.co_reads import learn_item_vectors
-from lib.core.defaults import LEARNED_SIZE, TEXT_SHARE, TEXT_SIZE
-from lib.core.embeddings import join_vectors, project_text_vectors
+from lib.core.defaults import TEXT_SIZE
+from lib.core.embeddings import project_text_vectors
+from lib.core.half_lives import position_of
+from lib.core.ranker.learned import Learned, learned_as_text
+from lib.core.ranker.log import Log, first_reads, make_log
+from lib.core.ranker.site import MakeVectors, site_at
+from lib.core.ranker.training import train
+from lib.core.ranker.vectors import co_read_vectors
+from lib.core.taste.learning import learn_taste
 from lib.jobs.run import Deadline, log
+from lib.settings import Settings
 
 GROWTH = 1.1  # a log a tenth longer is worth a new model: a young site learns quickly
 READERS_KEEP = timedelta(hours=1)  # longer than any run that may still read the version before
+SHORTEST_WINDOW_SECONDS = 86_400.0  # of replay: lists that live for less are judged by a day's reads too
+TRAINING_SHARE = 0.5  # of the time that is left; the rest is for neighbours, writing, and users' embeddings
+
+ContentVectors = Sequence[tuple[str, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The log by the numbers of `content_ids`, and what the app says of content: `text` (n, TEXT_SIZE)."""
+
+    log: Log
+    content_ids: list[str]
+    text: NDArray[np.float32]
+    skipped: int
 
 
 def model_is_due(model: Model, *, now: datetime, actions: int, max_age_hours: float) -> bool:
+    if model.learned is None:  # of a release that stored nothing to rank by
+        return True
     return now - model.built_at >= timedelta(hours=max_age_hours) or actions >= max(1, model.actions) * GROWTH
 
 
@@ -39,48 +65,90 @@ def build_model(services: Services, *, now: datetime, actions: int, deadline: De
     settings = services.settings
     seconds = max(60.0, deadline.seconds_left)
     with services.database.transaction(seconds=seconds, vectors=True) as connection:
-        training = read_training_actions(
-            connection, counted=settings.positive_actions, limit=settings.model_max_actions
-        )
+        rows = read_training_actions(connection, limit=settings.model_max_actions)
         content = read_content_vectors(connection)
-    content_ids, vectors, skipped = item_vectors(training, content)
-    log.info(
-        "learned %d item vectors from %d actions and %d content vectors", len(vectors), len(training), len(content)
+    training = training_of(rows, content, settings)
+    until = Deadline.after(TRAINING_SHARE * deadline.seconds_left)
+    taste = learn_taste(
+        training.log,
+        now.timestamp(),
+        training.text,
+        half_life_seconds=settings.interest_half_life_days * 86_400,
+        may_continue=lambda: until.seconds_left > 0,
     )
+    make = ranker_vectors(training)
+    learned = learn(training.log, now, make, settings, may_continue=lambda: until.seconds_left > 0)
+    site = site_at(training.log, now.timestamp(), make)
+    log.info("learned from %d actions on %d contents: %s", len(rows), len(training.content_ids), learned.trained)
     with services.database.transaction(seconds=seconds, vectors=True) as connection:
         delete_old_models(connection, before=now - READERS_KEEP)
         version = add_model(
-            connection, content_ids=content_ids, vectors=vectors, built_at=now, actions=actions, skipped=skipped
+            connection,
+            content_ids=training.content_ids,
+            vectors=taste.vectors,
+            built_at=now,
+            actions=actions,
+            skipped=training.skipped,
+            position=learned.trained.position,
+            learned=learned_as_text(learned),
+            learned_map=taste.learned_map,
         )
+        add_items(connection, version, training.content_ids, site.items, site.rows)
         activate_model(connection, version)
         model = read_active_model(connection)
     assert model is not None
     return model
 
 
-def item_vectors(
-    training: Sequence[tuple[str, str, float]], content: Sequence[tuple[str, NDArray[np.float32]]]
-) -> tuple[list[str], NDArray[np.float32], int]:
-    """Content ids in order, their joined vectors (n, d), and how many content vectors had another size than most."""
+def training_of(rows: Sequence[tuple[str, str, str, float]], content: ContentVectors, settings: Settings) -> Training:
+    """The log of (user_id, content_id, action, unix seconds) as arrays; items in the order of their ids."""
     text_ids, text, skipped = _of_one_size(content)
-    content_ids = sorted({content_id for _, content_id, _ in training} | set(text_ids))
-    index_of = {content_id: index for index, content_id in enumerate(content_ids)}
-    user_of = {user_id: index for index, user_id in enumerate(sorted({user_id for user_id, _, _ in training}))}
-    learned = learn_item_vectors(
-        np.array([user_of[user_id] for user_id, _, _ in training], dtype=np.intp),
-        np.array([index_of[content_id] for _, content_id, _ in training], dtype=np.intp),
-        np.array([at for _, _, at in training], dtype=float),
-        n_items=len(content_ids),
-        size=LEARNED_SIZE,
-    )
+    content_ids = sorted({content_id for _, content_id, _, _ in rows} | set(text_ids))
+    item_of = {content_id: index for index, content_id in enumerate(content_ids)}
+    user_of = {user_id: index for index, user_id in enumerate(sorted({row[0] for row in rows}))}
+    weights = np.array([settings.action_weights[action] for _, _, action, _ in rows], dtype=float)
     projected = np.zeros((len(content_ids), TEXT_SIZE), dtype=np.float32)
-    projected[[index_of[content_id] for content_id in text_ids]] = project_text_vectors(text, size=TEXT_SIZE)
-    return content_ids, join_vectors(learned, projected, text_share=TEXT_SHARE), skipped
+    projected[[item_of[content_id] for content_id in text_ids]] = project_text_vectors(text, size=TEXT_SIZE)
+    actions = make_log(
+        np.array([user_of[user_id] for user_id, _, _, _ in rows], dtype=np.intp),
+        np.array([item_of[content_id] for _, content_id, _, _ in rows], dtype=np.intp),
+        np.array([at for _, _, _, at in rows], dtype=float),
+        weights,
+        weights > 0,
+        len(user_of),
+        len(content_ids),
+    )
+    return Training(actions, content_ids, projected, skipped)
 
 
-def _of_one_size(
-    content: Sequence[tuple[str, NDArray[np.float32]]],
-) -> tuple[list[str], NDArray[np.float32], int]:
+def ranker_vectors(training: Training) -> tuple[MakeVectors, MakeVectors]:
+    """What makes the ranker's two sets of item vectors at a time in the past. What content says is always known."""
+    return co_read_vectors, lambda _reads, _now: training.text
+
+
+def learn(
+    actions: Log,
+    now: datetime,
+    vectors: Sequence[MakeVectors],
+    settings: Settings,
+    *,
+    may_continue: Callable[[], bool] = lambda: True,
+) -> Learned:
+    """How popularity decays and the ranker, by replaying the log before now."""
+    hours = settings.popularity_half_life_hours
+    trained = train(
+        actions,
+        now.timestamp(),
+        max(settings.cache_ttl_seconds, SHORTEST_WINDOW_SECONDS),
+        vectors,
+        position=None if hours is None else position_of(hours),
+        may_continue=may_continue,
+    )
+    n_readers = len(np.unique(first_reads(actions).users))
+    return Learned(trained, n_readers, float(actions.weights.mean()) if len(actions) else 0.0)
+
+
+def _of_one_size(content: ContentVectors) -> tuple[list[str], NDArray[np.float32], int]:
     """The rows of the commonest size; the others are counted, and shown by the configuration check."""
     if not content:
         return [], np.zeros((0, 1), dtype=np.float32), 0

@@ -1,33 +1,25 @@
 """One user's list: from the cache, else computed from the log, else cold start.
 
 1. Read the cached list; take out what is no longer available.
-2. Where there is none: read the user's last actions with their vectors, embed him, gather candidates, rank them,
-   and store the list, unless he has acted in the meantime.
+2. Where there is none: gather what ranking needs to know of the user and of his candidates, rank them, and store the
+   list, unless he has acted in the meantime (lib/jobs/rank_lists.py).
 3. A user of whom nothing is known gets the popular content of now.
 """
 
-from __future__ import annotations
+from datetime import datetime
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
-from lib.adapters.catalogue import decay_parameters, read_allowed, read_candidates, read_popular
-from lib.adapters.embedding_store import HistoryRow, read_active_model, read_user_history
+from lib.adapters.catalogue import decay_parameters, is_known, read_allowed, read_popular
+from lib.adapters.database import Connection
+from lib.adapters.embedding_store import read_active_model
 from lib.adapters.services import Services
-from lib.core.defaults import EMBEDDING_SIZE, POOL_SIZE
+from lib.core.half_lives import DEFAULT_POSITION, position_of
 from lib.errors import OutOfTime, PostgresUnavailable, RedisUnavailable
+from lib.jobs.document import LIST_LENGTH, Document, document_of
 from lib.jobs.run import log
 from lib.settings import Settings
 from lib.time_limit import time_limit
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-LIST_LENGTH = 100  # what is stored, and the most that can be asked for
 PATIENCE_SECONDS = 2.0  # with a service that the answer can do without
-
-Document = dict[str, Any]
 
 
 def recommend(services: Services, *, user_id: str, n: int, language: str | None, now: datetime) -> Document:
@@ -42,10 +34,6 @@ def recommend(services: Services, *, user_id: str, n: int, language: str | None,
     if language is None and generation is not None:
         _store(services, user_id, document, generation)
     return _first(document, n, source="computed")
-
-
-def document_of(user_id: str | None, items: list[Document], *, source: str, now: datetime) -> Document:
-    return {"user_id": user_id, "items": items, "source": source, "generated_at": now.astimezone(UTC).isoformat()}
 
 
 def _cached_list(services: Services, user_id: str) -> tuple[Document | None, str | None]:
@@ -70,60 +58,14 @@ def _still_allowed(services: Services, document: Document) -> Document:
 
 def _compute(services: Services, *, user_id: str, language: str | None, now: datetime) -> Document | None:
     """None where the log knows nothing of the user."""
-    settings = services.settings
     with services.database.transaction(vectors=True) as connection:
-        model = read_active_model(connection)
-        version = model.version if model else None
-        history = read_user_history(connection, user_id=user_id, length=settings.history_length, version=version)
-        if not history:
+        if not is_known(connection, user_id):
             return None
-        candidates = read_candidates(
-            connection,
-            user_id=user_id,
-            user_vector=_embed(history, settings, now=now) if model else None,
-            version=version,
-            language=language,
-            pool_size=POOL_SIZE,
-            decay=decay_parameters(now.timestamp(), settings.popularity_half_life_hours),
-        )
-    from lib.core.ranking import rank  # numpy, which a list that is cached or popular does without
+        from lib.jobs.rank_lists import rank_lists  # numpy, which a list that is cached or popular does without
 
-    order, scores, sources = rank(
-        candidates.personal,
-        candidates.popularity,
-        excluded=None,
-        n=LIST_LENGTH,
-        popularity_weight=settings.popularity_weight,
-        pool_size=POOL_SIZE,
-    )
-    items = items_of(candidates.content_ids, order, scores, sources)
-    return document_of(user_id, items, source="cache", now=now)
-
-
-def items_of(content_ids: list[str], order: Any, scores: Any, sources: Any) -> list[Document]:
-    return [
-        {"content_id": content_ids[index], "score": round(float(score), 6), "source": source}
-        for index, score, source in zip(order, scores, sources, strict=True)
-    ]
-
-
-def _embed(history: list[HistoryRow], settings: Settings, *, now: datetime) -> NDArray[np.float32]:
-    """One user's embedding (d,), by the function of the two-hourly run."""
-    import numpy as np
-
-    from lib.core.embeddings import user_embeddings
-
-    known = [(settings.action_weights[action], at, vector) for action, at, vector in history if vector is not None]
-    embeddings: NDArray[np.float32] = user_embeddings(
-        np.zeros(len(known), dtype=np.intp),
-        np.arange(len(known)),
-        np.array([weight for weight, _, _ in known]),
-        np.array([now.timestamp() - at for _, at, _ in known]),
-        np.array([vector for _, _, vector in known], dtype=np.float32).reshape(len(known), EMBEDDING_SIZE),
-        n_users=1,
-        half_life_seconds=settings.interest_half_life_days * 86_400,
-    )
-    return np.asarray(embeddings[0])
+        model = read_active_model(connection)
+        lists = rank_lists(connection, services, model, [user_id], language=language, now=now)
+    return lists.get(user_id)
 
 
 def _cold_start(
@@ -149,13 +91,21 @@ def _cached_cold_start(services: Services) -> Document | None:
 
 def popular_items(services: Services, *, language: str | None, now: datetime) -> list[Document]:
     """The most popular content of now with its decayed sum as the score; what nobody has met yet counts as new."""
-    decay = decay_parameters(now.timestamp(), services.settings.popularity_half_life_hours)
     with services.database.transaction() as connection:
+        decay = decay_parameters(now.timestamp(), popularity_position(connection, services.settings))
         rows = read_popular(connection, n=LIST_LENGTH, language=language, decay=decay)
     return [
         {"content_id": content_id, "score": round(popularity, 6), "source": "popular" if popularity > 0 else "new"}
         for content_id, popularity in rows
     ]
+
+
+def popularity_position(connection: Connection, settings: Settings) -> float:
+    """How fast popularity decays: as the settings say, else as was learned."""
+    if settings.popularity_half_life_hours is not None:
+        return position_of(settings.popularity_half_life_hours)
+    model = read_active_model(connection)
+    return DEFAULT_POSITION if model is None or model.position is None else model.position
 
 
 def _first(document: Document, n: int, *, source: str) -> Document:

@@ -11,8 +11,9 @@ import numpy as np
 from lib.adapters.catalogue import read_topic_counts
 from lib.adapters.services import Services
 from lib.core.popularity import burst_scores
+from lib.jobs.document import document_of
 from lib.jobs.prune_actions import prune_old_actions
-from lib.jobs.recommend import document_of, popular_items
+from lib.jobs.recommend import popular_items
 from lib.jobs.run import Deadline, Summary
 
 TOPICS_KEPT = 50

@@ -3,13 +3,16 @@
 A service that is away takes its own part of the answer with it and no other.
 """
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from lib.adapters.embedding_store import count_embeddings, read_active_model
+from lib.adapters.embedding_store import Model, count_embeddings, read_active_model
 from lib.adapters.services import Services
+from lib.core.half_lives import half_life_at
 from lib.core.schedules import JOBS
 from lib.errors import RecommenderError
 from lib.time_limit import seconds_left, time_limit
@@ -73,8 +76,19 @@ def _embeddings(services: Services) -> Section:
             "built_at": model.built_at.astimezone(UTC).isoformat(),
             "items": model.items,
             "skipped": model.skipped,
+            **_tuning(model),
         }
     return {"user_embeddings": {"users": users, "updated_at": iso(updated_at)}, "model": shown}
+
+
+def _tuning(model: Model) -> Section:
+    """What was learned of the ranking; `gain` is the ranker's lead over popularity in NDCG@20 on the latest slice."""
+    if model.learned is None or model.position is None:
+        return {"popularity_half_life_hours": None, "ranker": None}
+    trained = json.loads(model.learned)["trained"]
+    hours = half_life_at(model.position)
+    ranker = {"serves": trained["model"] is not None} | {name: trained[name] for name in ("gain", "slices", "users")}
+    return {"popularity_half_life_hours": round(hours, 1) if hours < math.inf else None, "ranker": ranker}
 
 
 def _cache(services: Services) -> Section:

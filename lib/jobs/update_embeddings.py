@@ -4,7 +4,7 @@
    (lib/jobs/build_model.py).
 2. Find the users who acted since the last complete run, and those whose embedding is of another version.
 3. For some at a time: read their last actions, compute their embeddings (a pure function of those, the item
-   vectors and now), write them.
+   vectors, the learned map and now), write them.
 4. Where all are done, remember when this run began. A run that the time cuts off goes on where it stopped: the next
    one takes those first who have waited longest.
 """
@@ -25,6 +25,7 @@ from lib.adapters.embedding_store import (
     read_active_model,
     read_histories,
     read_item_vectors,
+    read_learned_map,
     read_state,
     read_users_to_update,
     write_state,
@@ -32,6 +33,7 @@ from lib.adapters.embedding_store import (
 )
 from lib.adapters.services import Services
 from lib.core.embeddings import user_embeddings
+from lib.core.taste.learned_map import map_users
 from lib.jobs.build_model import build_model, model_is_due
 from lib.jobs.run import Deadline, Summary, log
 from lib.settings import Settings
@@ -50,13 +52,14 @@ def process_user_embeddings(services: Services, now: datetime, deadline: Deadlin
         since = datetime.fromisoformat(read_state(connection, READ_UNTIL) or "1970-01-01T00:00:00+00:00")
         users = read_users_to_update(connection, since=since, version=model.version)
         items = read_item_vectors(connection, model.version)
+        learned_map = read_learned_map(connection, model)
     updated = 0
     while updated < len(users) and (deadline.seconds_left > CHUNK_SECONDS or not updated):
         chunk = users[updated : updated + CHUNK]
         with services.database.transaction(seconds=60, vectors=True) as connection:
             share_forgetting(connection)
             events = read_histories(connection, user_ids=chunk, length=settings.history_length)
-            active, embeddings = embed_users(events, items, settings, now=now)
+            active, embeddings = embed_users(events, items, learned_map, settings, now=now)
             write_user_embeddings(
                 connection, user_ids=active, embeddings=embeddings, version=model.version, now=datetime.now(UTC)
             )
@@ -75,9 +78,15 @@ def process_user_embeddings(services: Services, now: datetime, deadline: Deadlin
 
 
 def embed_users(
-    events: Sequence[Event], items: ItemVectors, settings: Settings, *, now: datetime
+    events: Sequence[Event],
+    items: ItemVectors,
+    learned_map: NDArray[np.float64],
+    settings: Settings,
+    *,
+    now: datetime,
 ) -> tuple[list[str], NDArray[np.float32]]:
-    """The users of `events`, in order of id, and their embeddings (n, d)."""
+    """The users of `events`, in order of id, and their embeddings (n, d): a decayed sum of what they read, mapped to
+    what those who read so go on to read."""
     users = sorted({event.user_id for event in events})
     position = {user_id: index for index, user_id in enumerate(users)}
     embeddings = user_embeddings(
@@ -89,7 +98,7 @@ def embed_users(
         n_users=len(users),
         half_life_seconds=settings.interest_half_life_days * 86_400,
     )
-    return users, embeddings
+    return users, map_users(embeddings, learned_map)
 
 
 def _current_model(services: Services, now: datetime, deadline: Deadline) -> Model:

@@ -1,5 +1,6 @@
 """Ours and its peers on the cuts of one log."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,13 +10,14 @@ from functools import partial
 
 from threadpoolctl import threadpool_limits
 
+from lib.core.half_lives import half_life_at
 from lib.settings import Settings
 from local.evaluation.cuts import MAX_USERS, cut_log
 from local.evaluation.data import Cut, Ranking, UnusableDataError
 from local.evaluation.from_database import Log
 from local.evaluation.metrics import Judged, Truth, judge
 from local.evaluation.peers import rank_als, rank_item_knn, rank_popular
-from local.evaluation.production import rank_cut
+from local.evaluation.production import position_at_cut, rank_cut
 
 OURS = "ours"
 POPULAR = "popularity"
@@ -27,7 +29,7 @@ class Comparison:
     """The lists as they were judged, one entry a cut, and what they were judged on."""
 
     lists: Mapping[str, list[Judged]]
-    half_life_hours: float
+    half_life_hours: float  # of popularity, at the last cut
     actions: int
     users_scored: int
     notes: list[str]
@@ -37,11 +39,12 @@ def compare(log: Log, settings: Settings) -> Comparison:
     """UnusableDataError where there is nobody to score at any cut."""
     lists: dict[str, list[Judged]] = {}
     notes = []
-    users_scored = 0
+    users_scored, half_life_hours = 0, math.inf
     for cut, truth in cut_log(log):
         notes.append(_note(cut, truth))
         print(f"cut {cut.name}: {len(cut.times):,} actions, {len(truth.read):,} users", file=sys.stderr, flush=True)
         users_scored += len(truth.read)
+        half_life_hours = half_life_at(position_at_cut(cut, settings))
         for name, rank in _methods(log, settings).items():
             lists.setdefault(name, []).append(_judge(name, rank, cut, truth))
     if not lists:
@@ -50,7 +53,7 @@ def compare(log: Log, settings: Settings) -> Comparison:
         )
     if len(log.times) == settings.model_max_actions:
         notes.append(f"Only the latest {len(log.times):,} actions count (MODEL_MAX_ACTIONS).")
-    return Comparison(lists, settings.popularity_half_life_hours, len(log.times), users_scored, notes)
+    return Comparison(lists, half_life_hours, len(log.times), users_scored, notes)
 
 
 def _methods(log: Log, settings: Settings) -> dict[str, Callable[[Cut], Iterable[Ranking]]]:

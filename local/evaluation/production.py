@@ -1,22 +1,46 @@
 """Lists as production makes them: the one place that knows the model.
 
-For a cut: what can be learned before it (item vectors, user embeddings, popularity), then a list for each user.
+For a cut: what can be learned before it, as the two-hourly run learns it (lib/jobs/build_model.py), then a list for
+each user, ranked as for a read (lib/jobs/rank_lists.py).
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lib.core.co_reads import learn_item_vectors
-from lib.core.defaults import HALF_LIVES_HOURS, LEARNED_SIZE, POOL_SIZE, TEXT_SHARE, TEXT_SIZE
-from lib.core.embeddings import join_vectors, latest_per_user, project_text_vectors, user_embeddings
-from lib.core.popularity import carry, decayed_sums, first_action_changes
-from lib.core.ranking import rank, top_n
+from lib.core.defaults import TEXT_SIZE
+from lib.core.embeddings import project_text_vectors
+from lib.core.half_lives import DEFAULT_POSITION, position_of
+from lib.core.ranker.half_life import blend_weights, choose_position
+from lib.core.ranker.items import log_popularity, popularity_of
+from lib.core.ranker.log import Floats, Indices, Log, first_reads, make_log
+from lib.core.ranker.serving import rank_users
+from lib.core.ranker.site import site_at
+from lib.core.ranker.training import Trained, train
+from lib.core.ranking import top_n
+from lib.core.taste.learned_map import map_users
+from lib.core.taste.learning import Taste, learn_taste
+from lib.core.taste.new_items import new_item_vectors, own_tastes_in_log
+from lib.core.taste.states import embed_log
+from lib.jobs.build_model import Training, ranker_vectors
 from lib.settings import Settings
-from local.evaluation.data import LIST_LENGTH, Content, Cut, Floats, Indices, Ranking, Vectors, seen_candidates
+from local.evaluation.data import LIST_LENGTH, Content, Cut, Ranking, seen_candidates
 
 DEFAULTS = Settings()
 SECONDS_PER_DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What is known at a cut: the log with what the app says of content, tastes, and the vectors (n_ranked_users, d) of
+    the users to rank for, before the map."""
+
+    training: Training
+    taste: Taste
+    states: NDArray[np.float32]
+    half_life_seconds: float  # of interests
 
 
 def rank_cut(cut: Cut, content: Content | None, *, alone: bool, settings: Settings = DEFAULTS) -> Iterator[Ranking]:
@@ -24,78 +48,83 @@ def rank_cut(cut: Cut, content: Content | None, *, alone: bool, settings: Settin
 
     With `alone` nothing but the user's embedding ranks; a user without one gets no items then.
     """
-    item_vectors = _learn_items(cut, content)
-    embeddings = _embed_users(cut, item_vectors, settings)
-    popularity = popularity_at_cut(cut, settings)
-    candidate_vectors, new_vectors = item_vectors[cut.candidates], item_vectors[cut.new_candidates]
-    for user, (embedding, excluded) in enumerate(zip(embeddings, seen_candidates(cut), strict=True)):
-        personal = candidate_vectors @ embedding
-        if alone:
-            best = top_n(personal, LIST_LENGTH if embedding.any() else 0, excluded=excluded)
-        else:
-            best, _, _ = rank(
-                personal,
-                popularity,
-                excluded=excluded,
-                n=LIST_LENGTH,
-                popularity_weight=settings.popularity_weight,
-                pool_size=POOL_SIZE,
-            )
-        # Nobody has acted on a new item, so its content vector is all of it.
-        best_new = None if content is None else cut.new_candidates[top_n(new_vectors @ embedding, LIST_LENGTH)]
-        yield _ranking(cut, user, cut.candidates[best], best_new)
+    learned = _learn(cut, content, settings)
+    lists = _by_embedding(cut, learned) if alone else _by_ranker(cut, learned, settings)
+    new_lists = [None] * cut.n_ranked_users if content is None else _new_items(cut, learned)
+    for user_id, items, new_items in zip(cut.user_ids, lists, new_lists, strict=False):
+        ids = None if new_items is None else [cut.item_ids[item] for item in new_items]
+        yield Ranking(user_id, [cut.item_ids[item] for item in items], ids)
+
+
+def train_at_cut(cut: Cut, training: Training, settings: Settings = DEFAULTS) -> Trained:
+    """What the ranking learns; its lists are to serve until the end of the cut."""
+    position = position_at_cut(cut, settings)
+    return train(training.log, cut.now, cut.end - cut.now, ranker_vectors(training), position=position)
+
+
+def position_at_cut(cut: Cut, settings: Settings = DEFAULTS) -> float:
+    """How fast popularity decays (lib/core/half_lives.py): as the settings say, else as replaying the log does."""
+    if settings.popularity_half_life_hours is not None:
+        return position_of(settings.popularity_half_life_hours)
+    log = _log(cut).before(cut.now)
+    return choose_position(log, cut.now, cut.end - cut.now, default=DEFAULT_POSITION)
 
 
 def popularity_at_cut(cut: Cut, settings: Settings = DEFAULTS) -> Floats:
-    """Decayed popularity of every candidate (n_candidates,): each user's first positive action on it, at the cut.
-
-    At the half-life that lists are blended with.
-    """
-    n_items = len(cut.item_ids)
-    keys, pair_of_action = np.unique(cut.users[cut.positive] * n_items + cut.items[cut.positive], return_inverse=True)
-    unknown = np.full(len(keys), np.nan)
-    pairs, times, signs = first_action_changes(pair_of_action, cut.times[cut.positive], unknown)
-    as_of, sums = decayed_sums(times, signs, keys[pairs] % n_items, n_items)
-    half_life = HALF_LIVES_HOURS.index(settings.popularity_half_life_hours)
-    popularity: Floats = carry(sums, as_of, cut.now)[cut.candidates, half_life]
-    return popularity
+    """Decayed popularity of every candidate (n_candidates,) at the cut, as a logarithm, as it is served."""
+    popularity = popularity_of(first_reads(_log(cut).before(cut.now)), cut.now)
+    served: Floats = log_popularity(popularity[cut.candidates]) @ blend_weights(position_at_cut(cut, settings))
+    return served
 
 
-def _learn_items(cut: Cut, content: Content | None) -> Vectors:
-    """The joined vectors of the cut's items (n_items, d), from its co-reads and the content vectors of its items."""
-    learned = learn_item_vectors(
-        cut.users[cut.positive],
-        cut.items[cut.positive],
-        cut.times[cut.positive],
-        n_items=len(cut.item_ids),
-        size=LEARNED_SIZE,
-    )
-    text = np.zeros((len(cut.item_ids), 1), np.float32)
+def training_at_cut(cut: Cut, content: Content | None) -> Training:
+    """The log, and content's vectors (n_items, TEXT_SIZE) on their principal axes, zeros for items without."""
+    raw = np.zeros((len(cut.item_ids), 1), np.float32)
     if content:
         absent = np.zeros_like(next(iter(content.values())))
-        text = np.stack([content.get(item_id, absent) for item_id in cut.item_ids])
-    return join_vectors(learned, project_text_vectors(text, size=TEXT_SIZE), text_share=TEXT_SHARE)
+        raw = np.stack([content.get(item_id, absent) for item_id in cut.item_ids])
+    return Training(_log(cut), cut.item_ids, project_text_vectors(raw, size=TEXT_SIZE), 0)
 
 
-def _embed_users(cut: Cut, item_vectors: Vectors, settings: Settings) -> Vectors:
-    """The embeddings at the cut of the users to rank for (n_ranked_users, d)."""
-    latest = latest_per_user(cut.users, cut.items, cut.times, limit=settings.history_length)
-    rows = latest[cut.users[latest] < cut.n_ranked_users]
-    return user_embeddings(
-        cut.users[rows],
-        cut.items[rows],
-        cut.weights[rows],
-        cut.now - cut.times[rows],
-        item_vectors,
-        n_users=cut.n_ranked_users,
-        half_life_seconds=settings.interest_half_life_days * SECONDS_PER_DAY,
+def _log(cut: Cut) -> Log:
+    n_users, n_items = len(cut.user_ids), len(cut.item_ids)
+    return make_log(cut.users, cut.items, cut.times, cut.weights, cut.positive, n_users, n_items)
+
+
+def _learn(cut: Cut, content: Content | None, settings: Settings) -> _Learned:
+    training = training_at_cut(cut, content)
+    half_life_seconds = settings.interest_half_life_days * SECONDS_PER_DAY
+    taste = learn_taste(training.log, cut.now, training.text, half_life_seconds=half_life_seconds)
+    states = embed_log(training.log, cut.now, taste.vectors, half_life_seconds=half_life_seconds)
+    return _Learned(training, taste, states[: cut.n_ranked_users], half_life_seconds)
+
+
+def _by_ranker(cut: Cut, learned: _Learned, settings: Settings) -> Iterator[Indices]:
+    trained = train_at_cut(cut, learned.training, settings)
+    site = site_at(learned.training.log, cut.now, ranker_vectors(learned.training))
+    for ranked in rank_users(site, trained, np.arange(cut.n_ranked_users), n=LIST_LENGTH):
+        yield ranked.items
+
+
+def _by_embedding(cut: Cut, learned: _Learned) -> Iterator[Indices]:
+    embeddings = map_users(learned.states, learned.taste.learned_map)
+    vectors = learned.taste.vectors[cut.candidates]
+    for embedding, excluded in zip(embeddings, seen_candidates(cut), strict=True):
+        n = LIST_LENGTH if embedding.any() else 0
+        yield cut.candidates[top_n(vectors @ embedding, n, excluded=excluded)]
+
+
+def _new_items(cut: Cut, learned: _Learned) -> Iterator[Indices]:
+    """Nobody has acted on a new item: its content vector is all of it."""
+    own = own_tastes_in_log(
+        learned.training.log,
+        cut.now,
+        np.arange(cut.n_ranked_users),
+        learned.training.text,
+        half_life_seconds=learned.half_life_seconds,
     )
-
-
-def _ranking(cut: Cut, user: int, items: Indices, new_items: Indices | None) -> Ranking:
-    """The user's list in ids instead of indices."""
-    return Ranking(
-        cut.user_ids[user],
-        [cut.item_ids[item] for item in items],
-        None if new_items is None else [cut.item_ids[item] for item in new_items],
-    )
+    taste = learned.taste
+    vectors = new_item_vectors(own, taste.circle.of(learned.states), taste.circle_actions)
+    new = learned.training.text[cut.new_candidates]
+    for vector in vectors:
+        yield cut.new_candidates[top_n(new @ vector, LIST_LENGTH)]

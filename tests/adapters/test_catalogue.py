@@ -9,18 +9,20 @@ from lib.adapters.catalogue import (
     decay_parameters,
     read_active_users,
     read_allowed,
-    read_candidates,
-    read_catalogue,
     read_popular,
     read_topic_counts,
 )
 from lib.adapters.database import Connection
-from lib.adapters.embedding_store import activate_model, add_model
-from lib.core.defaults import EMBEDDING_SIZE, HALF_LIVES_HOURS
+from lib.adapters.item_store import read_catalogue, read_items
+from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.half_lives import position_of
+from lib.core.popularity import carry
+from lib.core.ranker.half_life import blend_weights
+from lib.core.ranker.items import log_popularity
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
-DECAY = decay_parameters(NOW, 36.0)
+DECAY = decay_parameters(NOW, position_of(36.0))
 
 
 def at(seconds: float) -> datetime:
@@ -62,26 +64,24 @@ def popular_ids(connection: Connection, *, n: int = 10, language: str | None = N
     return [content_id for content_id, _ in read_popular(connection, n=n, language=language, decay=DECAY)]
 
 
-def candidate_ids(
-    connection: Connection, *, user_id: str = "ann", language: str | None = None, pool_size: int = 10
-) -> list[str]:
-    return read_candidates(
-        connection,
-        user_id=user_id,
-        user_vector=None,
-        version=None,
-        language=language,
-        pool_size=pool_size,
-        decay=DECAY,
-    ).content_ids
+def shown_ids(connection: Connection, *, language: str | None = None) -> list[str]:
+    """What may be shown, in the order of ids."""
+    return [row.content_id for row in read_catalogue(connection, None, language=language)]
+
+
+def available_ids(connection: Connection, *content_ids: str, language: str | None = None) -> list[str]:
+    """Those of `content_ids` that the details of items say may be shown."""
+    items = read_items(connection, None, content_ids=content_ids, language=language)
+    assert [item.content_id for item in items] == sorted(content_ids)
+    return [item.content_id for item in items if item.available]
 
 
 def test_while_content_is_wholly_empty_what_the_log_knows_may_be_shown(connection: Connection) -> None:
     add_popularity(connection, "known", 1.0)
     assert read_allowed(connection, ["known", "unknown"]) == {"known"}
-    assert read_catalogue(connection, decay=DECAY).content_ids == ["known"]
+    assert shown_ids(connection) == ["known"]
+    assert available_ids(connection, "known", "unknown") == ["known"]
     assert popular_ids(connection) == ["known"]
-    assert candidate_ids(connection) == ["known"]
 
 
 @pytest.mark.parametrize("available", [True, False], ids=["available", "not available"])
@@ -90,17 +90,19 @@ def test_once_content_has_one_row_only_available_rows_may_be_shown(connection: C
     add_content(connection, "filled", available=available)
     shown = ["filled"] if available else []
     assert read_allowed(connection, ["known", "filled"]) == set(shown)
-    assert read_catalogue(connection, decay=DECAY).content_ids == shown
+    assert shown_ids(connection) == shown
+    assert available_ids(connection, "known", "filled") == shown
     assert popular_ids(connection) == shown
-    assert candidate_ids(connection) == shown
 
 
 def test_a_language_keeps_what_is_in_another_or_in_none_out(connection: Connection) -> None:
     add_content(connection, "english", language="en")
     add_content(connection, "german", language="de")
     add_content(connection, "wordless")
-    assert popular_ids(connection, language="de") == candidate_ids(connection, language="de") == ["german"]
-    assert len(popular_ids(connection)) == len(candidate_ids(connection)) == 3
+    everything = ("english", "german", "wordless")
+    assert popular_ids(connection, language="de") == shown_ids(connection, language="de") == ["german"]
+    assert available_ids(connection, *everything, language="de") == ["german"]
+    assert sorted(popular_ids(connection)) == shown_ids(connection) == available_ids(connection, *everything)
 
 
 def test_the_popular_come_first_then_the_newest_and_the_undated_by_their_update(connection: Connection) -> None:
@@ -117,46 +119,34 @@ def test_popularity_is_carried_to_now_by_its_half_life(connection: Connection) -
     add_content(connection, "a", "b", "unpopular")
     add_popularity(connection, "a", 8.0, as_of=NOW - 3 * 36 * HOUR)
     add_popularity(connection, "b", 3.0)
-    catalogue = read_catalogue(connection, decay=DECAY)
-    assert catalogue.content_ids == ["a", "b", "unpopular"]
-    np.testing.assert_allclose(catalogue.popularity, [1.0, 3.0, 0.0])
-    assert dict(read_popular(connection, n=2, language=None, decay=DECAY)) == pytest.approx({"b": 3.0, "a": 1.0})
+    popular = dict(read_popular(connection, n=3, language=None, decay=DECAY))
+    assert popular == pytest.approx({"b": 3.0, "a": 1.0, "unpopular": 0.0})
+
+
+@pytest.mark.parametrize("position", [*range(len(HALF_LIVES_HOURS)), 0.25, 2.5, 4.75, 5.5])
+def test_popularity_between_two_half_lives_is_that_of_the_mathematics(connection: Connection, position: float) -> None:
+    """The ranker's, with which popularity is compared and from which positions are learned."""
+    rng = np.random.default_rng(5)
+    sums = rng.exponential(5.0, (6, len(HALF_LIVES_HOURS)))
+    as_of = NOW - 200 * HOUR * rng.random(6)
+    for number in range(6):
+        add_content(connection, f"item{number}")
+        values = [f"item{number}", as_of[number], sums[number].tolist()]
+        connection.execute("INSERT INTO recs_popularity VALUES (%s, %s, %s)", values)
+    wanted = np.exp(log_popularity(carry(sums, as_of, NOW)) @ blend_weights(position)) - 0.05
+    popular = dict(read_popular(connection, n=9, language=None, decay=decay_parameters(NOW, position)))
+    np.testing.assert_allclose([popular[f"item{number}"] for number in range(6)], wanted, atol=1e-9)
 
 
 @pytest.mark.parametrize("sum_", [1.0, 1e-100, -1e-17])
-def test_popularity_of_long_ago_is_next_to_nothing_and_no_error(connection: Connection, sum_: float) -> None:
+@pytest.mark.parametrize("position", [0.0, 2.5])
+def test_popularity_of_long_ago_is_next_to_nothing_and_no_error(
+    connection: Connection, sum_: float, position: float
+) -> None:
     add_content(connection, "ancient")
     add_popularity(connection, "ancient", sum_, as_of=NOW - 40 * 365 * 24 * HOUR)
-    decay = decay_parameters(NOW, min(HALF_LIVES_HOURS))
-    [(_, popularity)] = read_popular(connection, n=1, language=None, decay=decay)
-    assert popularity == pytest.approx(0.0, abs=1e-30)
-    assert read_catalogue(connection, decay=decay).popularity == pytest.approx([0.0], abs=1e-30)
-
-
-@pytest.mark.parametrize("action", ["view", "hide"])
-def test_what_the_user_acted_on_in_any_way_is_no_candidate(connection: Connection, action: str) -> None:
-    add_content(connection, "seen", "unseen")
-    add_action(connection, "ann", "seen", action)
-    add_action(connection, "bob", "unseen", action)
-    assert candidate_ids(connection, user_id="ann") == ["unseen"]
-
-
-def test_the_pool_holds_the_best_by_the_users_vector_and_the_best_by_popularity(connection: Connection) -> None:
-    content_ids = [f"item{number}" for number in range(8)]
-    add_content(connection, *content_ids)
-    vectors = np.zeros((8, EMBEDDING_SIZE), dtype=np.float32)
-    vectors[:, 0] = np.linspace(-1, 1, 8)
-    version = add_model(connection, content_ids=content_ids, vectors=vectors, built_at=at(NOW), actions=1, skipped=0)
-    activate_model(connection, version)
-    for number in range(8):
-        add_popularity(connection, f"item{number}", 8.0 - number)
-    user_vector = np.eye(1, EMBEDDING_SIZE, dtype=np.float32)[0]
-    candidates = read_candidates(
-        connection, user_id="ann", user_vector=user_vector, version=version, language=None, pool_size=2, decay=DECAY
-    )
-    assert candidates.content_ids == ["item0", "item1", "item6", "item7"]
-    np.testing.assert_allclose(candidates.personal, vectors[[0, 1, 6, 7], 0], rtol=1e-6)
-    np.testing.assert_allclose(candidates.popularity, [8.0, 7.0, 2.0, 1.0])
+    [(_, popularity)] = read_popular(connection, n=1, language=None, decay=decay_parameters(NOW, position))
+    assert popularity == pytest.approx(0.0, abs=1e-12)
 
 
 def test_active_users_are_those_who_acted_since_the_latest_first(connection: Connection) -> None:

@@ -18,10 +18,8 @@ from lib.adapters.embedding_store import (
     read_content_vectors,
     read_histories,
     read_item_vectors,
-    read_seen,
     read_state,
     read_training_actions,
-    read_user_history,
     read_users_to_update,
     write_state,
     write_user_embeddings,
@@ -42,7 +40,17 @@ def vectors(*firsts: float, size: int = EMBEDDING_SIZE) -> NDArray[np.float32]:
 def add(connection: Connection, content_ids: list[str], *, built_at: datetime = NOW, size: int = EMBEDDING_SIZE) -> int:
     """A version whose vectors begin with 1, 2, 3, ..."""
     stored = vectors(*range(1, len(content_ids) + 1), size=size)
-    return add_model(connection, content_ids=content_ids, vectors=stored, built_at=built_at, actions=7, skipped=2)
+    return add_model(
+        connection,
+        content_ids=content_ids,
+        vectors=stored,
+        built_at=built_at,
+        actions=7,
+        skipped=2,
+        position=2.25,
+        learned="{}",
+        learned_map=np.eye(size),
+    )
 
 
 def act(
@@ -66,7 +74,9 @@ def test_a_version_is_read_only_once_it_is_active(connection: Connection) -> Non
     version = add(connection, ["a", "b"])
     assert read_active_model(connection) is None
     activate_model(connection, version)
-    assert read_active_model(connection) == Model(version=version, built_at=NOW, actions=7, items=2, skipped=2)
+    assert read_active_model(connection) == Model(
+        version=version, built_at=NOW, actions=7, items=2, skipped=2, position=2.25, learned="{}"
+    )
 
 
 def test_one_version_is_active_at_a_time(connection: Connection) -> None:
@@ -108,23 +118,6 @@ def test_content_vectors_are_read_in_every_size(connection: Connection) -> None:
     assert [(content_id, vector.tolist()) for content_id, vector in read] == [("a", [0.5, -1]), ("b", [1, 2, 3])]
 
 
-def test_a_history_holds_a_users_last_actions_with_the_vectors_of_one_version(connection: Connection) -> None:
-    version = add(connection, ["a", "b"])
-    add(connection, ["unknown"])
-    for hours, (content_id, action) in enumerate([("b", "hide"), ("unknown", "view"), ("a", "like"), ("a", "view")]):
-        act(connection, "ann", content_id, action, ago=hours * HOUR)
-    act(connection, "bob", "a")
-    history = read_user_history(connection, user_id="ann", length=3, version=version)
-    read = {(action, at, None if vector is None else float(vector[0])) for action, at, vector in history}
-    assert read == {
-        ("hide", NOW.timestamp(), 2.0),
-        ("view", (NOW - HOUR).timestamp(), None),
-        ("like", (NOW - 2 * HOUR).timestamp(), 1.0),
-    }
-    assert [vector for *_, vector in read_user_history(connection, user_id="bob", length=3, version=None)] == [None]
-    assert read_user_history(connection, user_id="nobody", length=3, version=version) == []
-
-
 def test_histories_of_many_users_hold_each_ones_last_actions(connection: Connection) -> None:
     for user_id, content_id, hours in (("ann", "a", 1), ("ann", "b", 2), ("ann", "c", 3), ("bob", "a", 9)):
         act(connection, user_id, content_id, ago=hours * HOUR)
@@ -136,19 +129,14 @@ def test_histories_of_many_users_hold_each_ones_last_actions(connection: Connect
     }
 
 
-def test_seen_is_everything_that_users_acted_on_once_each(connection: Connection) -> None:
-    for user_id, content_id, action in (("ann", "a", "view"), ("ann", "a", "like"), ("ann", "b", "hide")):
-        act(connection, user_id, content_id, action)
-    act(connection, "bob", "a")
-    assert sorted(read_seen(connection, ["ann"])) == [("ann", "a"), ("ann", "b")]
-
-
-def test_training_takes_the_latest_counted_actions_and_reads_them_oldest_first(connection: Connection) -> None:
+def test_training_takes_the_latest_actions_of_every_kind(connection: Connection) -> None:
     for hours, action in ((1, "view"), (2, "hide"), (3, "like"), (4, "view")):
         act(connection, "ann", f"{hours} hours ago", action, ago=hours * HOUR)
-    read = read_training_actions(connection, counted=["view", "like"], limit=2)
-    assert [content_id for _, content_id, _ in read] == ["3 hours ago", "1 hours ago"]
-    assert read[1] == ("ann", "1 hours ago", (NOW - HOUR).timestamp())
+    read = read_training_actions(connection, limit=2)
+    assert sorted(read) == [
+        ("ann", "1 hours ago", "view", (NOW - HOUR).timestamp()),
+        ("ann", "2 hours ago", "hide", (NOW - 2 * HOUR).timestamp()),
+    ]
 
 
 def test_counting_ends_at_the_limit(connection: Connection) -> None:

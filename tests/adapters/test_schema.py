@@ -1,12 +1,16 @@
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from lib.adapters.database import Database
+from lib.adapters.embedding_store import read_active_model
 from lib.adapters.schema import SCHEMA_SQL, column_problems, grants, is_current, migrate, server_versions
+from lib.core.defaults import EMBEDDING_SIZE
 from lib.errors import DatabaseForbids, PostgresUnavailable
 from tests.adapters.roles import administer, limited_role
 from tests.conftest import MakeDatabase, Servers
@@ -46,6 +50,41 @@ def test_what_an_earlier_migration_left_is_kept_when_it_runs_again(database: Dat
     assert migrate(database)
     with database.transaction() as connection:
         assert connection.execute("SELECT content_id, available, topics FROM content").fetchall() == [("a", True, [])]
+
+
+def test_the_second_schema_is_migrated_and_keeps_what_it_holds(database: Database, url: str) -> None:
+    administer(url, (Path(__file__).parent / "schema_2.sql").read_text())
+    administer(
+        url,
+        f"""
+        INSERT INTO user_actions VALUES ('e', 'ann', 'a', 'view', NULL, now(), now());
+        INSERT INTO content (content_id, embedding) VALUES ('a', '[1,2]');
+        INSERT INTO recs_popularity VALUES ('a', 0, ARRAY[1, 2, 3, 4, 5, 6, 7]);
+        INSERT INTO recs_models (built_at, active, size, actions, items, skipped)
+            VALUES (now(), true, {EMBEDDING_SIZE}, 7, 1, 0);
+        INSERT INTO recs_item_vectors VALUES (1, 'a', '[3,4]');
+        INSERT INTO user_embeddings VALUES ('ann', '[3,4]', now(), 1);
+        """,
+    )
+    tables = ("user_actions", "content", "recs_popularity", "recs_item_vectors", "user_embeddings", "recs_forgotten")
+    before = [contents_of(database, table) for table in tables]
+    [key] = contents_of(database, "recs_state WHERE name = 'hash_key'")
+    assert migrate(database)
+    assert not migrate(database)
+    assert [contents_of(database, table) for table in tables] == before
+    assert contents_of(database, "recs_state WHERE name = 'hash_key'") == [key]
+    with database.transaction() as connection:
+        assert is_current(connection)
+        model = read_active_model(connection)
+    assert model is not None
+    assert (model.version, model.items, model.position, model.learned) == (1, 1, None, None)
+    assert contents_of(database, "recs_items") == []
+    assert problems_of(database) == []
+
+
+def contents_of(database: Database, table: str) -> list[tuple[Any, ...]]:
+    with database.transaction() as connection:
+        return connection.execute(f"SELECT * FROM {table}".encode()).fetchall()
 
 
 def test_migrations_at_once_take_turns(url: str) -> None:

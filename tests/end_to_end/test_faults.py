@@ -80,7 +80,15 @@ SCHEDULED_TICK = TICK | {"publish_ticks": True}
 KEY = {"Authorization": "Bearer the-admin-key"}
 LIST = {"items": [{"content_id": "item 5", "score": 1.0, "source": "personal"}], "generated_at": "2026-11-25T00:00:00Z"}
 TABLES = (
-    *("user_actions", "user_embeddings", "content", "recs_popularity", "recs_item_vectors", "recs_models"),
+    *(
+        "user_actions",
+        "user_embeddings",
+        "content",
+        "recs_popularity",
+        "recs_item_vectors",
+        "recs_items",
+        "recs_models",
+    ),
     "recs_state WHERE name NOT IN ('schema', 'hash_key')",
 )
 DISCONNECT = """

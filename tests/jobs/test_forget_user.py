@@ -16,21 +16,21 @@ from hypothesis import strategies as st
 
 from lib.adapters import action_queue
 from lib.adapters.action_log import insert_actions, lock_log
-from lib.adapters.catalogue import read_candidates
-from lib.adapters.embedding_store import read_histories, read_seen
+from lib.adapters.embedding_store import read_histories
 from lib.adapters.services import Services
 from lib.core.actions import names_user
 from lib.errors import PostgresUnavailable
 from lib.jobs import apply_batch as apply_module
 from lib.jobs import forget_user as forget_module
 from lib.jobs import prune_actions as prune_module
-from lib.jobs import recommend as recommend_module
+from lib.jobs import rank_lists as rank_module
 from lib.jobs import update_embeddings as update_module
 from lib.jobs import warm_cache as warm_module
 from lib.jobs.apply_batch import apply_batch
 from lib.jobs.change_popularity import take_back_popularity
 from lib.jobs.forget_user import Forgotten, forget_user
 from lib.jobs.prune_actions import prune_old_actions
+from lib.jobs.rank_lists import rank_lists
 from lib.jobs.run import Deadline
 from lib.jobs.warm_cache import warm_cache
 from lib.settings import Settings
@@ -118,6 +118,39 @@ def test_everything_of_his_goes_and_everything_of_others_stays(ann_and_bob: Site
     assert places(ann_and_bob, "bob") == EVERYWHERE
     assert_popularity_follows_from_the_log(ann_and_bob)
     assert ann_and_bob.recommend("ann")["source"] == "cold_start"
+
+
+def test_no_table_but_the_log_and_the_embeddings_ever_holds_his_id(site: Site) -> None:
+    """Neither what the ranker learned nor what it keeps of items and their neighbours says who read them."""
+    site.act(*[action("annabel", content_id) for content_id in "abc"])
+    site.act(*[action(f"user {number}", content_id) for number in range(3) for content_id in "abc"])
+    site.embed()
+    assert site.query("SELECT count(*) FROM recs_items WHERE length(neighbours) > 0") == [(3,)]
+    assert tables_that_hold(site, "annabel") == {"user_actions", "user_embeddings"}
+    forget(site, "annabel")
+    assert tables_that_hold(site, "annabel") == set()
+
+
+def tables_that_hold(site: Site, user_id: str) -> set[str]:
+    """As text, or as the bytes of a column."""
+    tables = [name for (name,) in site.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    assert {"recs_items", "recs_models"} < set(tables)
+    matches = {name: f"SELECT count(*) FROM {name} t WHERE strpos(t::text, %s) > 0 OR strpos(t::text, %s) > 0"
+               for name in tables}  # fmt: skip
+    texts = (user_id, user_id.encode().hex())
+    return {name for name, statement in matches.items() if site.query(statement, *texts) != [(0,)]}
+
+
+def test_content_that_he_alone_read_is_in_no_model_that_is_built_afterwards(site: Site) -> None:
+    site.act(action("ann", "hers"), action("ann", "both"), action("bob", "both"))
+    site.embed()
+    forget(site, "ann")
+    site.embed(now=datetime.now(UTC) + timedelta(days=1))
+    site.embed(now=datetime.now(UTC) + timedelta(days=2))
+    kept = site.query("SELECT content_id FROM recs_items JOIN recs_models USING (version) WHERE active")
+    assert kept == [("both",)]
+    site.embed(now=datetime.now(UTC) + timedelta(days=3))
+    assert set(site.query("SELECT content_id FROM recs_items")) == {("both",)}
 
 
 def test_content_that_he_alone_made_popular_is_not_popular_any_more(site: Site) -> None:
@@ -297,8 +330,8 @@ def test_what_he_does_later_begins_anew(ann_and_bob: Site) -> None:
 def test_a_list_that_was_being_warmed_is_not_stored_afterwards(
     ann_and_bob: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forgets = after(read_seen, lambda: forget(ann_and_bob, "ann"))
-    monkeypatch.setattr(warm_module, "read_seen", forgets)
+    forgets = after(rank_lists, lambda: forget(ann_and_bob, "ann"))
+    monkeypatch.setattr(warm_module, "rank_lists", forgets)
     warm_cache(ann_and_bob.services, datetime.now(UTC), Deadline.after(60))
     assert ann_and_bob.cached(["ann", "bob"]) == {"bob"}
 
@@ -307,8 +340,8 @@ def test_a_list_that_was_being_read_is_not_stored_afterwards(
     ann_and_bob: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann_and_bob.services.cache.invalidate(["ann"])
-    forgets = after(read_candidates, lambda: forget(ann_and_bob, "ann"))
-    monkeypatch.setattr(recommend_module, "read_candidates", forgets)
+    forgets = after(rank_lists, lambda: forget(ann_and_bob, "ann"))
+    monkeypatch.setattr(rank_module, "rank_lists", forgets)
     assert ann_and_bob.recommend("ann")["source"] == "computed"
     assert places(ann_and_bob, "ann") == set()
 

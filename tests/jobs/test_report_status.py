@@ -13,6 +13,7 @@ from lib.jobs.refresh_cold_start import refresh_cold_start
 from lib.jobs.report_status import LATEST_LETTERS, LETTER_LENGTH, report_status
 from lib.jobs.run import Deadline, run_and_report
 from lib.settings import Settings, parse_settings
+from tests.jobs.recompute import learned, serve_a_ranker, store
 from tests.jobs.site import Site, action
 
 DATABASE_AWAY = "postgresql://ann:secret@127.0.0.1:9/site"
@@ -94,6 +95,32 @@ def test_it_shows_what_the_jobs_did_and_how_fresh_the_results_are(site: Site) ->
     assert (status["model"]["items"], status["model"]["skipped"]) == (1, 0)
     assert status["cache"]["cold_start_contents"] == 1
     assert [topic["topic"] for topic in status["cache"]["trending_topics"]] == ["tea"]
+
+
+def test_it_shows_how_the_ranking_is_tuned(site: Site) -> None:
+    site.act(action("ann", "a"), action("bob", "a"))
+    site.embed()
+    model = status_of(site.services)["model"]
+    assert model["popularity_half_life_hours"] == pytest.approx(58.8)  # between 36 and 96, where the log can't say
+    assert model["ranker"] == {"serves": False, "gain": None, "slices": 0, "users": 0}
+    serve_a_ranker(site)
+    model = status_of(site.services)["model"]
+    assert model["popularity_half_life_hours"] == 36.0
+    assert model["ranker"] == {"serves": True, "gain": 0.1, "slices": 5, "users": 200}
+
+
+def test_popularity_that_never_decays_has_no_half_life(site: Site) -> None:
+    site.embed()
+    trained = dataclasses.replace(learned(site).trained, position=6.0)
+    store(site, dataclasses.replace(learned(site), trained=trained))
+    assert status_of(site.services)["model"]["popularity_half_life_hours"] is None
+
+
+def test_a_model_from_before_the_ranker_shows_no_tuning(site: Site) -> None:
+    site.embed()
+    site.query("UPDATE recs_models SET learned = NULL, half_life_position = NULL")
+    model = status_of(site.services)["model"]
+    assert (model["popularity_half_life_hours"], model["ranker"]) == (None, None)
 
 
 def test_an_idle_tick_is_a_run_too(site: Site) -> None:

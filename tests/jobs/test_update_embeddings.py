@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from pgvector import Vector
 
-from lib.adapters.embedding_store import Model, read_active_model, read_item_vectors
+from lib.adapters.embedding_store import Model, read_active_model, read_item_vectors, read_learned_map
 from lib.core.defaults import EMBEDDING_SIZE
+from lib.core.taste.learned_map import map_users
 from lib.jobs import update_embeddings as update_module
 from lib.jobs.build_model import model_is_due
 from tests.jobs.site import Site, action
@@ -41,6 +42,13 @@ def item_vector(site: Site, content_id: str) -> NDArray[np.float32]:
         model = read_active_model(connection)
         items = read_item_vectors(connection, model.version if model else None)
     return np.asarray(items.vectors[items.rows([content_id])[0]])
+
+
+def learned_map(site: Site) -> NDArray[np.float64]:
+    with site.services.database.transaction() as connection:
+        model = read_active_model(connection)
+        assert model is not None
+        return read_learned_map(connection, model)
 
 
 def let_time_pass(site: Site) -> None:
@@ -95,7 +103,8 @@ def test_what_the_model_does_not_know_says_nothing(readers: Site) -> None:
     readers.embed()
     users = embeddings(readers)
     assert not users["ann"][0].any()
-    np.testing.assert_allclose(users["bob"][0], item_vector(readers, "comedy0"), atol=1e-6)
+    comedy = item_vector(readers, "comedy0")[None]
+    np.testing.assert_allclose(users["bob"][0], map_users(comedy, learned_map(readers))[0], atol=1e-6)
 
 
 def test_only_users_who_acted_since_are_updated(readers: Site) -> None:
@@ -115,7 +124,9 @@ def test_an_action_that_was_committed_while_a_run_was_under_way_is_not_passed_ov
     assert updated_since(readers, before) == {"comedy fan 0"}
 
 
-MODEL = Model(version=1, built_at=datetime(2030, 1, 1, tzinfo=UTC), actions=100, items=10, skipped=0)
+MODEL = Model(
+    version=1, built_at=datetime(2030, 1, 1, tzinfo=UTC), actions=100, items=10, skipped=0, position=2.5, learned="{}"
+)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pgvector import Vector
 
-from lib.adapters.embedding_store import read_seen
 from lib.jobs import warm_cache as warm_module
+from lib.jobs.rank_lists import rank_lists
 from lib.jobs.run import Deadline, Summary
 from lib.jobs.warm_cache import warm_cache
 from tests.jobs.site import Site, action
@@ -55,7 +55,7 @@ def test_the_warmed_lists_are_those_that_would_be_computed_at_the_same_moment(bu
     users = [*USERS, "reader of the deleted"]
     computed = {user_id: busy.recommend(user_id, now=now) for user_id in users}
     busy.services.cache.invalidate(users)
-    assert warm(busy, now=now) == {"users_warmed": 13, "users_left": 0, "contents": 270}
+    assert warm(busy, now=now) == {"users_warmed": 13, "users_left": 0}
     for user_id in users:
         warmed = busy.recommend(user_id, now=now)
         assert (computed[user_id]["source"], warmed["source"]) == ("computed", "cache")
@@ -94,8 +94,8 @@ def test_a_list_of_a_user_who_acts_while_it_is_computed_is_not_stored(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.act(action("ann", "a"), action("bob", "b"), action("cleo", "c"))
-    acts = while_it_runs(read_seen, lambda: site.act(action("ann", "b")))
-    monkeypatch.setattr(warm_module, "read_seen", acts)
+    acts = while_it_runs(rank_lists, lambda: site.act(action("ann", "b")))
+    monkeypatch.setattr(warm_module, "rank_lists", acts)
     assert warm(site)["users_warmed"] == 2
     assert site.cached(["ann", "bob", "cleo"]) == {"bob", "cleo"}
     assert site.ids("ann") == ["c"]
@@ -112,4 +112,4 @@ def test_a_run_whose_time_is_spent_has_warmed_the_users_who_acted_last(
 
 
 def test_a_site_without_users_is_no_work(site: Site) -> None:
-    assert warm(site) == {"users_warmed": 0, "users_left": 0, "contents": 0}
+    assert warm(site) == {"users_warmed": 0, "users_left": 0}

@@ -53,10 +53,12 @@ def site_of_tastes(*, users: int = 80, kinds: int = 5, of_a_kind: int = 40, read
     ]
 
 
-def site_of_hits(*, users: int = 300, reads: int = 14) -> list[Act]:
-    """Two items a day come out, and everybody reads what is new, whoever he is."""
+def site_of_hits(*, users: int = 400, items: int = 120, reads: int = 14) -> list[Act]:
+    """Everybody reads what is popular, whoever he is, and what is popular never changes."""
     dice = random.Random(3)  # noqa: S311 - no secrets
-    days = [(f"user {user}", dice.random() * 60) for user in range(users) for _ in range(reads)]
+    weights = [1.0 / (rank + 2) for rank in range(items)]
     return [
-        Act(user, f"item {max(int(day * 2 - dice.expovariate(0.3)), 0)}", START + day * DAY, 0.6) for user, day in days
+        Act(f"user {user}", f"item {item}", START + dice.random() * 60 * DAY, 0.6)
+        for user in range(users)
+        for item in dice.choices(range(items), weights, k=reads)
     ]

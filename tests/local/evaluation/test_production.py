@@ -13,20 +13,15 @@ SETTINGS = Settings()
 
 
 @pytest.mark.parametrize(
-    "changed",
-    [
-        {"popularity_half_life_hours": 960.0},
-        {"popularity_weight": 0.1},
-        {"history_length": 2},
-        {"interest_half_life_days": 0.1},
-    ],
-    ids=lambda changed: next(iter(changed)),
+    ("changed", "alone"),
+    [({"popularity_half_life_hours": 3.0}, False), ({"interest_half_life_days": 0.1}, True)],
+    ids=["popularity_half_life_hours", "interest_half_life_days"],
 )
-def test_lists_follow_the_sites_own_settings(changed: dict[str, Any]) -> None:
+def test_lists_follow_the_sites_own_settings(changed: dict[str, Any], alone: bool) -> None:
     cut, _ = next(iter(cut_log(as_log(random_log()))))
-    as_usual = list(rank_cut(cut, None, alone=False, settings=SETTINGS))
-    assert as_usual == list(rank_cut(cut, None, alone=False))
-    assert as_usual != list(rank_cut(cut, None, alone=False, settings=dataclasses.replace(SETTINGS, **changed)))
+    as_usual = list(rank_cut(cut, None, alone=alone, settings=SETTINGS))
+    assert as_usual == list(rank_cut(cut, None, alone=alone))
+    assert as_usual != list(rank_cut(cut, None, alone=alone, settings=dataclasses.replace(SETTINGS, **changed)))
 
 
 def test_who_has_turned_to_another_kind_gets_that_kind() -> None:

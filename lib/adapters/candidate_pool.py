@@ -1,0 +1,62 @@
+"""What is a candidate for everybody, whoever asks."""
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from lib.adapters.database import Connection
+from lib.adapters.item_store import CatalogueRow, read_catalogue
+from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.popularity import carry
+from lib.core.ranker.site import everybodys_candidates
+
+NEWEST = 50  # content that nobody has met yet
+SMALL = 5_000  # contents, which take some milliseconds to read
+KEPT_SECONDS = 30.0  # for which the candidates out of more are kept
+NOTHING = [0.0] * len(HALF_LIVES_HOURS)
+
+
+class CandidatePool:
+    """Of a large catalogue it keeps the candidates for a while, for the process's threads: what has become popular
+    or is new since then is missing from lists for as long. Whether they may be shown is for the reader to check."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[int | None, tuple[float, list[str]]] = {}  # by the model's version
+
+    def read(self, connection: Connection, version: int | None, *, language: str | None, now: float) -> list[str]:
+        """The ids of the most popular at each half-life and of the newest, those that nobody has met last.
+
+        `now` is in unix seconds.
+        """
+        with self._lock:
+            until, content_ids = self._kept.get(version, (0.0, []))
+        if language is None and time.monotonic() < until:
+            return content_ids
+        catalogue = read_catalogue(connection, version, language=language)
+        content_ids = candidates_for_everybody(catalogue, now)
+        if language is None and len(catalogue) > SMALL:
+            with self._lock:
+                self._kept = {version: (time.monotonic() + KEPT_SECONDS, content_ids)}
+        return content_ids
+
+
+def candidates_for_everybody(catalogue: Sequence[CatalogueRow], now: float) -> list[str]:
+    """The ids; of what nobody has met the newest."""
+    met = [row for row in catalogue if _is_met(row)]
+    unmet = [row for row in catalogue if not _is_met(row)]
+    unmet.sort(key=lambda row: -(row.published_at or 0.0))
+    # What the model doesn't know as met was met after its building: at its latest action, as far as can be told here.
+    first_seen = [row.as_of if row.first_seen in (None, math.inf) else row.first_seen for row in met]
+    as_of = np.array([-math.inf if row.as_of is None else row.as_of for row in met], dtype=float)
+    sums = np.array([row.sums or NOTHING for row in met], dtype=float).reshape(len(met), len(NOTHING))
+    pool = everybodys_candidates(carry(sums, as_of, now), np.array(first_seen, dtype=float))
+    return [met[index].content_id for index in np.flatnonzero(pool)] + [row.content_id for row in unmet[:NEWEST]]
+
+
+def _is_met(row: CatalogueRow) -> bool:
+    """Whether anybody has acted on it; what has only been disliked has no popularity."""
+    return row.as_of is not None or row.first_seen not in (None, math.inf)

@@ -1,0 +1,54 @@
+"""Why an item is in a list: personal, trending, popular or new."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.core.ranker.items import N_HALF_LIVES
+from lib.core.ranker.log import Floats, Indices, Vectors
+
+_SHORT, _LONG = slice(0, 3), slice(4, N_HALF_LIVES)  # 3 hours to 36; 12 days and more
+_NO_SPREAD = 1e-6  # a signal that varies less says nothing but rounding
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What speaks for each candidate of a user (n,): their sum is what it is ranked by.
+
+    `personal` comes from what the user read, `everybody` from what all did.
+    """
+
+    personal: Floats
+    everybody: Floats
+
+
+def sources_of(signals: Signals, popularity: Vectors, readers: Floats, chosen: Indices) -> list[str]:
+    """The sources of the `chosen` of a user's candidates (n,), whose log popularities (n, half-lives) these are.
+
+    1. "new": nobody has read it yet.
+    2. "personal": what is personal speaks for it, and more than what all do, both beside the candidates' mean.
+    3. "trending": it stands out among the candidates by half-lives up to 36 hours more than by those from 12 days.
+    4. "popular": everything else.
+    """
+    if len(chosen) == 0:
+        return []
+    if len(chosen) == 0:
+        return []
+    personal, everybody = ((values - values.mean())[chosen] for values in (signals.personal, signals.everybody))
+    is_personal = personal > np.maximum(everybody, _NO_SPREAD)
+    lately = standard_scores(popularity[:, _SHORT]).mean(axis=1)[chosen]
+    always = standard_scores(popularity[:, _LONG]).mean(axis=1)[chosen]
+    conditions = [readers[chosen] == 0, is_personal, lately > always]
+    sources: list[str] = np.select(conditions, ["new", "personal", "trending"], "popular").tolist()
+    return sources
+
+
+def standard_scores(values: NDArray[np.floating]) -> Floats:
+    """How many standard deviations values (n, ...) lie above their mean; zeros where they hardly vary."""
+    if len(values) == 0:
+        return np.zeros(values.shape)
+    centred = values - values.mean(axis=0, dtype=np.float64)
+    spread = np.broadcast_to(centred.std(axis=0), centred.shape)
+    scores: Floats = np.divide(centred, spread, out=np.zeros(centred.shape), where=spread > _NO_SPREAD)
+    return scores

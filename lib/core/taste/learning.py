@@ -1,0 +1,62 @@
+"""What one run of learning finds out about tastes: item vectors, the map for users, and who reads the new."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lib.core.co_reads import learn_item_vectors
+from lib.core.defaults import LEARNED_SIZE, TEXT_SHARE
+from lib.core.embeddings import Floats, Vectors, join_vectors
+from lib.core.ranker.log import Log
+from lib.core.taste.circle_settings import choose_circle_actions
+from lib.core.taste.learned_map import learn_map
+from lib.core.taste.map_settings import choose_map_settings
+from lib.core.taste.new_items import CircleTaste, learn_circle_taste
+
+
+@dataclass(frozen=True)
+class Taste:
+    """`vectors` (n, d) of items, unit rows or zeros; `learned_map` (d, d) for users' vectors; `circle` for new items,
+    which counts as so many actions of a user's own."""
+
+    vectors: Vectors
+    learned_map: Floats
+    circle: CircleTaste
+    circle_actions: float
+
+
+def learn_taste(
+    log: Log,
+    now: float,
+    text: Vectors,
+    *,
+    half_life_seconds: float,
+    may_continue: Callable[[], bool] = lambda: True,
+) -> Taste:
+    """By the log before `now`. `text` (n_items, c) are projected content vectors, `half_life_seconds` is of interests.
+
+    Settings are chosen by replay for as long as `may_continue` says; after that the defaults do.
+    """
+    log = log.before(now)
+    vectors = item_vectors(log, text)
+    settings = choose_map_settings(
+        log,
+        now,
+        lambda earlier: item_vectors(earlier, text),
+        half_life_seconds=half_life_seconds,
+        may_continue=may_continue,
+    )
+    return Taste(
+        vectors=vectors,
+        learned_map=learn_map(log, now, vectors, settings, half_life_seconds=half_life_seconds),
+        circle=learn_circle_taste(log, now, text, vectors, half_life_seconds=half_life_seconds),
+        circle_actions=choose_circle_actions(
+            log, now, text, vectors, half_life_seconds=half_life_seconds, may_continue=may_continue
+        ),
+    )
+
+
+def item_vectors(log: Log, text: Vectors) -> Vectors:
+    """Vectors (n_items, d) out of who read what with what and what content says, unit rows or zeros."""
+    reads = log.take(log.positive)
+    learned = learn_item_vectors(reads.users, reads.items, reads.times, n_items=log.n_items, size=LEARNED_SIZE)
+    return join_vectors(learned, text, text_share=TEXT_SHARE)

@@ -1,0 +1,55 @@
+"""Users' lists, for a read as for the warm run: gather what ranking needs, rank, name the reasons."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from lib.adapters.database import Connection
+from lib.adapters.embedding_store import Model
+from lib.adapters.services import Services
+from lib.core.half_lives import position_of
+from lib.core.ranker.learned import learned_from_text
+from lib.core.ranker.serving import Ranked, rank_users
+from lib.jobs.assemble_site import AssembledSite, assemble_site
+from lib.jobs.document import LIST_LENGTH, Document, document_of
+
+
+def rank_lists(
+    connection: Connection,
+    services: Services,
+    model: Model | None,
+    user_ids: Sequence[str],
+    *,
+    language: str | None,
+    now: datetime,
+) -> dict[str, Document]:
+    """The list of each of these users of whom the log knows anything."""
+    learned = learned_from_text(model.learned if model else None)
+    trained, hours = learned.trained, services.settings.popularity_half_life_hours
+    if hours is not None:
+        trained = replace(trained, position=position_of(hours))  # it may have been set since
+    assembled = assemble_site(connection, services, learned, model, user_ids, language=language, now=now)
+    users = np.arange(len(assembled.user_ids))
+    ranked = rank_users(assembled.site, trained, users, n=LIST_LENGTH)
+    return {
+        user_id: document_of(user_id, _items(assembled, list_), source="cache", now=now)
+        for user_id, list_ in zip(assembled.user_ids, ranked, strict=True)
+    }
+
+
+def _items(assembled: AssembledSite, ranked: Ranked) -> list[dict[str, Any]]:
+    """What the list says of each item: its source, and of a personal one what it is like."""
+    items = []
+    for index, score, source, similar in zip(
+        ranked.items, ranked.scores, ranked.sources, ranked.similar_to, strict=True
+    ):
+        item = {
+            "content_id": assembled.content_ids[index],
+            "score": round(float(score), 6),
+            "source": source,
+        }
+        items.append(item if similar < 0 else item | {"similar_to": assembled.content_ids[similar]})
+    return items

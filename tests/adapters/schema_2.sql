@@ -1,0 +1,76 @@
+-- The tables of the recommender. Safe to run again. `content` may be a view of yours: make it before this.
+
+CREATE EXTENSION IF NOT EXISTS vector;
+
+-- The log. A user's state is a function of it.
+CREATE TABLE IF NOT EXISTS user_actions (
+    event_id    text PRIMARY KEY,
+    user_id     text NOT NULL,
+    content_id  text NOT NULL,
+    action      text NOT NULL,
+    value       double precision,
+    occurred_at timestamptz NOT NULL,
+    received_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX IF NOT EXISTS user_actions_by_user ON user_actions (user_id, occurred_at DESC);
+CREATE INDEX IF NOT EXISTS user_actions_by_user_and_content ON user_actions (user_id, content_id);
+CREATE INDEX IF NOT EXISTS user_actions_by_receipt ON user_actions USING brin (received_at);
+
+-- The two-hourly projection of the log: unit length, or zero while nothing is known of what the user read.
+CREATE TABLE IF NOT EXISTS user_embeddings (
+    user_id       text PRIMARY KEY,
+    embedding     vector NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    model_version bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS user_embeddings_by_update ON user_embeddings (updated_at DESC);
+
+-- The app writes this one.
+CREATE TABLE IF NOT EXISTS content (
+    content_id   text PRIMARY KEY,
+    embedding    vector,
+    topics       text[] NOT NULL DEFAULT '{}',
+    language     text,
+    published_at timestamptz,
+    available    boolean NOT NULL DEFAULT true,
+    updated_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- Decayed sums of users' first actions, one for each half-life of lib/core/defaults.py, at the time as_of.
+CREATE TABLE IF NOT EXISTS recs_popularity (
+    content_id text PRIMARY KEY,
+    as_of      double precision NOT NULL,  -- unix seconds: arithmetic with it is plain
+    sums       double precision[] NOT NULL
+);
+
+-- Versions of the item vectors. A learned space turns from run to run, so versions never mix.
+CREATE TABLE IF NOT EXISTS recs_models (
+    version  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    built_at timestamptz NOT NULL,
+    active   boolean NOT NULL DEFAULT false,
+    size     integer NOT NULL, -- of a vector
+    actions  bigint NOT NULL,
+    items    integer NOT NULL,
+    skipped  integer NOT NULL -- rows of content whose vector had another size
+);
+CREATE UNIQUE INDEX IF NOT EXISTS recs_models_one_active ON recs_models (active) WHERE active;
+CREATE TABLE IF NOT EXISTS recs_item_vectors (
+    version    bigint NOT NULL,
+    content_id text NOT NULL,
+    embedding  vector NOT NULL,
+    PRIMARY KEY (version, content_id)
+);
+
+-- Who asked to be forgotten, so that what arrives late doesn't bring him back. A keyed hash names nobody.
+CREATE TABLE IF NOT EXISTS recs_forgotten (
+    user_hash    bytea PRIMARY KEY,
+    forgotten_at timestamptz NOT NULL
+);
+
+-- How far the embeddings' job has read the log, the key of the hashes above, and which schema this is.
+CREATE TABLE IF NOT EXISTS recs_state (
+    name  text PRIMARY KEY,
+    value text NOT NULL
+);
+INSERT INTO recs_state VALUES ('hash_key', gen_random_uuid()::text || gen_random_uuid()::text) ON CONFLICT DO NOTHING;
+INSERT INTO recs_state VALUES ('schema', '2') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
