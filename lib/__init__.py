@@ -1,4 +1,4 @@
-"""The recommender: pure core, adapters to the services, jobs, and the web's edge."""
+"""The functions' shared code: web -> jobs -> adapters, core."""
 
 import os
 
