@@ -14,8 +14,9 @@ from lib.core.popularity import carry
 from lib.core.ranker.site import everybodys_candidates
 
 NEWEST = 50  # content that nobody has met yet
-SMALL = 5_000  # contents, which take some milliseconds to read
+SMALL = 1_000  # contents, which take a few milliseconds to read; 5,000 take 30 and 50,000 some 250
 KEPT_SECONDS = 30.0  # for which the candidates out of more are kept
+MOST_KEPT = 50  # languages: one that nobody writes in costs a look, not memory
 NOTHING = [0.0] * len(HALF_LIVES_HOURS)
 
 
@@ -25,7 +26,7 @@ class CandidatePool:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[int | None, tuple[float, list[str]]] = {}  # by the model's version
+        self._kept: dict[tuple[int | None, str | None], tuple[float, list[str]]] = {}  # by model and language
 
     def read(self, connection: Connection, version: int | None, *, language: str | None, now: float) -> list[str]:
         """The ids of the most popular at each half-life and of the newest, those that nobody has met last.
@@ -33,14 +34,16 @@ class CandidatePool:
         `now` is in unix seconds.
         """
         with self._lock:
-            until, content_ids = self._kept.get(version, (0.0, []))
-        if language is None and time.monotonic() < until:
+            until, content_ids = self._kept.get((version, language), (0.0, []))
+        if time.monotonic() < until:
             return content_ids
         catalogue = read_catalogue(connection, version, language=language)
         content_ids = candidates_for_everybody(catalogue, now)
-        if language is None and len(catalogue) > SMALL:
+        if len(catalogue) > SMALL:
             with self._lock:
-                self._kept = {version: (time.monotonic() + KEPT_SECONDS, content_ids)}
+                fresh = {key: kept for key, kept in self._kept.items() if kept[0] > time.monotonic()}
+                self._kept = dict(list(fresh.items())[-MOST_KEPT:])
+                self._kept[version, language] = (time.monotonic() + KEPT_SECONDS, content_ids)
         return content_ids
 
 

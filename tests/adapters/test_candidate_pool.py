@@ -103,7 +103,7 @@ def test_those_of_a_large_one_are_kept_for_a_while(connection: Connection, monke
     assert read(pool, connection) == ["a", "b"]
 
 
-def test_those_that_are_kept_are_of_one_version_and_of_every_language(
+def test_those_that_are_kept_are_of_one_version_and_one_language(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool_module, "SMALL", 0)

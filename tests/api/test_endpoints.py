@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from lib.adapters.redis_client import RedisClient
 from lib.adapters.services import Services
 from lib.core.schedules import BATCH_PROCESS_PATH, REFRESH_PATH, WARM_PATH
 from lib.settings import Problem, Settings
@@ -22,6 +23,8 @@ from lib.web.edge import Application, keyed_application, signed_application
 from local.qstash.server import QStashServer
 from tests.api.signing import sign
 from tests.api.wsgi import Answer, call
+from tests.jobs.recompute import serve_a_ranker
+from tests.jobs.site import Site
 
 WithChanges = Callable[..., Services]
 NOWHERE = "http://127.0.0.1:9"
@@ -187,6 +190,19 @@ def test_html_in_what_users_push_is_shown_as_text(services: Services) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert b"<script>" not in page.body
     assert b"&lt;script&gt;" in page.body
+
+
+def test_the_status_page_shows_how_the_ranking_is_tuned(services: Services, redis_credentials: tuple[str, str]) -> None:
+    status = keyed_application("/api/status", endpoints.status, services=services)
+    push(services, like("ada", "a"))
+    post(services, BATCH_PROCESS_PATH, {"action": "process_user_actions"})
+    post(services, BATCH_PROCESS_PATH, {"action": "process_user_embeddings"})
+    assert b"too little to learn from yet" in get(status, Accept="text/html").body
+    redis = RedisClient(*redis_credentials)
+    serve_a_ranker(Site(services, redis))
+    redis.close()
+    page = get(status, Accept="text/html").body
+    assert b"learned from 200 replayed users, NDCG@20 +0.100 against popularity; popularity halves in 36.0 h" in page
 
 
 def test_init_answers_a_browser_and_curl_alike(qstash_services: Services, qstash: QStashServer) -> None:

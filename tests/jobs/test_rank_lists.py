@@ -66,8 +66,8 @@ def push_and_drain(site: Site, actions: list[str], rng: np.random.Generator) -> 
 
 @pytest.fixture
 def replayed(site: Site) -> Site:
-    """A log of weeks, of which a model was built at NOW, without time to replay it. Five contents nobody has met, of
-    six no vector is known, a few aren't available, and one is in the log alone."""
+    """A log of weeks, of which a model was built at NOW, without time to replay it. Nobody has met five contents, and
+    six have no vector; a few aren't available, one is in the log alone."""
     rng = np.random.default_rng(11)
     for number in range(CONTENTS):
         vector = Vector(rng.standard_normal(12) + 2 * np.eye(12)[number % 2])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.core.defaults import POPULARITY_WEIGHT
+from lib.core.exploration import with_discovery, with_new_ones
 from lib.core.ranker.features import Candidates, candidates_of, feature_names
 from lib.core.ranker.half_life import popular_scores
 from lib.core.ranker.items import GLOBAL_NAMES, N_HALF_LIVES
@@ -19,7 +20,6 @@ from lib.core.ranker.trained import Trained
 from lib.core.ranking import top_n
 
 _KNN = feature_names(0).index("knn")
-_PAGE = 20  # items that a user sees together
 _USERS_AT_ONCE = 256  # whose candidates with features are some 20 MB
 
 
@@ -34,7 +34,8 @@ class Ranked:
 
 
 def rank_users(site: Site, trained: Trained, users: Indices, *, n: int) -> list[Ranked]:
-    """The best `n` of each user's candidates, the lower index first among equals; fewer where there are fewer.
+    """The best `n` of each user's candidates, the lower index first among equals; fewer where there are fewer. A few
+    places are kept for what would hardly be shown otherwise (lib/core/exploration.py).
 
     A user with reads is ranked by the model, or where there is none that knows the site's features, by
     z(cosine to his vector) + 2 z(log popularity); a user without by popularity.
@@ -48,20 +49,6 @@ def rank_users(site: Site, trained: Trained, users: Indices, *, n: int) -> list[
         for user, own in zip(some, _one_by_one(candidates_of(site, some)), strict=True):
             lists.append(_rank(site, trained.position, model, user, own, n))
     return lists
-
-
-def with_discovery(order: Indices, signal: Vectors) -> Indices:
-    """`order` (n,) of candidates, best first, with the last place of the first page given to one from beyond it, that
-    of the highest `signal` (n,): what neighbours say most for, if anything.
-
-    Such items would hardly ever be shown otherwise, and nothing can be learned about what is never shown.
-    """
-    later = order[_PAGE:]
-    if len(later) == 0 or signal[later].max() <= 0:
-        return order
-    found = later[np.argmax(signal[later])]
-    kept = order[order != found]
-    return np.insert(kept, _PAGE - 1, found)
 
 
 def _one_by_one(candidates: Candidates) -> Iterator[Candidates]:
@@ -82,7 +69,7 @@ def _rank(site: Site, position: float, model: Model | None, user: int, own: Cand
     scores = signals.personal + signals.everybody
     if model is not None and own.n_reads[0] > 0:
         scores = _below_what_is_known(scores, site.items.met[own.items])
-    best = with_discovery(top_n(scores, len(scores)), own.features[:, _KNN])[:n] if len(scores) else top_n(scores, n)
+    best = _with_exploration(top_n(scores, len(scores)), own.features[:, _KNN], site.items.met[own.items])[:n]
     items = own.items[best]
     sources = sources_of(signals, own.features[:, :N_HALF_LIVES], site.items.readers[own.items], best)
     similar_to = np.full(len(items), -1)
@@ -90,6 +77,12 @@ def _rank(site: Site, position: float, model: Model | None, user: int, own: Cand
     if len(personal):
         similar_to[personal] = most_similar(site, profiles_of(site.reads, np.array([user])), items[personal])
     return Ranked(items, scores[best], sources, similar_to)
+
+
+def _with_exploration(order: Indices, knn: Vectors, met: Mask) -> Indices:
+    """The candidates (n,) in `order`, with a place for a discovery and one a page for what nobody has met."""
+    order = with_discovery(order, knn)
+    return order if met.all() else order[with_new_ones(~met[order])]
 
 
 def _signals(model: Model | None, position: float, own: Candidates) -> Signals:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.exploration import with_discovery
 from lib.core.half_lives import DEFAULT_POSITION
 from lib.core.ranker import personal_pool
 from lib.core.ranker import site as site_module
@@ -14,7 +15,7 @@ from lib.core.ranker.features import candidates_of, feature_names
 from lib.core.ranker.half_life import popular_scores
 from lib.core.ranker.log import DAY, HOUR, Log
 from lib.core.ranker.profiles import profiles_of
-from lib.core.ranker.serving import Ranked, rank_users, with_discovery
+from lib.core.ranker.serving import Ranked, rank_users
 from lib.core.ranker.similar import most_similar
 from lib.core.ranker.site import Site, site_at
 from lib.core.ranker.softmax_ranker import scores
@@ -193,7 +194,7 @@ def test_a_personal_item_names_the_read_that_speaks_for_it(site: Site, trained: 
     assert "personal" in ranked.sources
 
 
-def test_what_nobody_has_met_comes_after_all_that_the_ranker_knows(trained: Trained) -> None:
+def test_what_nobody_has_met_has_one_place_a_page_and_comes_after_all_that_the_ranker_knows(trained: Trained) -> None:
     log = dataclasses.replace(community_log(3, n_items=80), n_items=90)
     site = site_at(log, NOW, VECTORS)
     site.items.available[80:] = True
@@ -201,9 +202,13 @@ def test_what_nobody_has_met_comes_after_all_that_the_ranker_knows(trained: Trai
     assert trained.model is not None
     likes_the_unpopular = dataclasses.replace(trained.model, weights=-trained.model.weights)
     [ranked] = rank_users(site, dataclasses.replace(trained, model=likes_the_unpopular), np.array([5]), n=90)
-    assert ranked.items[-10:].tolist() == list(range(80, 90))
-    assert ranked.sources[-10:] == ["new"] * 10
-    assert (ranked.items[:-10] < 80).all()
+    places = np.flatnonzero(ranked.items >= 80)
+    assert ranked.items[places].tolist() == list(range(80, 90))
+    assert {ranked.sources[place] for place in places} == {"new"}
+    n = len(ranked.items)
+    kept = list(range(9, n - 10, 20))  # for them, while there is anything else
+    assert places[: len(kept)].tolist() == kept
+    assert places[len(kept) :].tolist() == list(range(n - 10 + len(kept), n))
     assert np.isfinite(ranked.scores).all()
 
 
