@@ -42,6 +42,7 @@ def enter(needs="local"):
         os.environ["RECS_BOOTSTRAPPED"] = VENV
         _run_again_with(VENV_PYTHON)
     del os.environ["RECS_BOOTSTRAPPED"]  # a script that this one starts looks for itself
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before anything imports numpy, see lib/__init__.py
     sys.path[0] = ROOT
 
 
