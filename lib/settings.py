@@ -63,7 +63,7 @@ class Settings:
     history_length: int = HISTORY_LENGTH
     interest_half_life_days: float = INTEREST_HALF_LIFE_DAYS
     popularity_half_life_hours: float | None = None  # None: chosen by replaying the log
-    model_max_age_hours: float = 24.0
+    model_max_age_hours: float = 12.0
     model_max_actions: int = 1_000_000
     active_user_days: float = 7.0
     cache_ttl_seconds: int = 7_200
