@@ -74,7 +74,7 @@ def add_items(connection: Connection, version: int, content_ids: Sequence[str], 
             copy.write_row((version, position, content_id, statistics[position].tolist(), *packed))
 
 
-def read_neighbours(connection: Connection, version: int, content_ids: Sequence[str]) -> dict[str, Neighbours]:
+def read_neighbours(connection: Connection, version: int | None, content_ids: Sequence[str]) -> dict[str, Neighbours]:
     parameters = {"version": version, "content_ids": list(content_ids)}
     rows = connection.cursor(binary=True).execute(QUERIES["neighbours"], parameters)
     return {

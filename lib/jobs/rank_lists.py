@@ -15,6 +15,7 @@ from lib.core.ranker.learned import learned_from_text
 from lib.core.ranker.serving import Ranked, rank_users
 from lib.jobs.assemble_site import AssembledSite, assemble_site
 from lib.jobs.document import LIST_LENGTH, Document, document_of
+from lib.jobs.gather_items import Basis
 
 
 def rank_lists(
@@ -27,11 +28,11 @@ def rank_lists(
     now: datetime,
 ) -> dict[str, Document]:
     """The list of each of these users of whom the log knows anything."""
-    learned = learned_from_text(model.learned if model else None)
-    trained, hours = learned.trained, services.settings.popularity_half_life_hours
+    basis = Basis(services.settings, model, learned_from_text(model.learned if model else None), now)
+    trained, hours = basis.learned.trained, services.settings.popularity_half_life_hours
     if hours is not None:
         trained = replace(trained, position=position_of(hours))  # it may have been set since
-    assembled = assemble_site(connection, services, learned, model, user_ids, language=language, now=now)
+    assembled = assemble_site(connection, services.candidate_pool, basis, user_ids, language=language)
     users = np.arange(len(assembled.user_ids))
     ranked = rank_users(assembled.site, trained, users, n=LIST_LENGTH)
     return {

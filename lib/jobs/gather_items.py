@@ -1,0 +1,111 @@
+"""The items of a site as they stand now: what the model knew of them when it was built, carried to now, popularity as
+of now, and from the log what nobody had met by then.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from lib.adapters.database import Connection
+from lib.adapters.embedding_store import Model
+from lib.adapters.item_store import Neighbours, StoredItem, read_new_items, sums_of
+from lib.core.defaults import CO_READ_SIZE, HALF_LIVES_HOURS, TEXT_SIZE
+from lib.core.popularity import carry
+from lib.core.ranker.items import Items
+from lib.core.ranker.learned import Learned
+from lib.core.ranker.log import Floats, Vectors
+from lib.core.ranker.neighbours import CHANNELS, Rows, carry_cohort_popularity, carry_rows
+from lib.core.ranker.statistics import NAMES as STATISTICS
+from lib.core.ranker.statistics import UNMET, statistics_of_new
+from lib.settings import Settings
+
+OVERLAP = timedelta(minutes=5)  # an event gets its received_at before its commit; no transaction lasts that long
+VECTOR_SIZES = (CO_READ_SIZE, TEXT_SIZE)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a ranking stands on: the settings, the model (None before the first run of learning), and now."""
+
+    settings: Settings
+    model: Model | None
+    learned: Learned
+    now: datetime
+
+    @property
+    def version(self) -> int | None:
+        return self.model.version if self.model else None
+
+    @property
+    def age_seconds(self) -> float:
+        """Of the model."""
+        return (self.now - self.model.built_at).total_seconds() if self.model else 0.0
+
+
+def gather_items(connection: Connection, basis: Basis, stored: Sequence[StoredItem]) -> Items:
+    """The items as they stand now."""
+    statistics = _statistics(connection, basis, stored)
+    named = dict(zip(STATISTICS, statistics.T, strict=False))
+    as_of = np.array([-np.inf if item.as_of is None else item.as_of for item in stored])
+    sums = np.array([sums_of(item) for item in stored]).reshape(len(stored), len(HALF_LIVES_HOURS))
+    cohorts = statistics[:, len(STATISTICS) :].astype(np.float32)
+    named["last_seen"] = np.maximum(named["last_seen"], as_of)
+    named["readers"] = np.where(named["readers"] > 0, named["readers"], sums[:, -1])  # the first may have come since
+    return Items(
+        popularity=carry(sums, as_of, basis.now.timestamp()),
+        **named,
+        cohort_popularity=carry_cohort_popularity(
+            statistics[:, len(STATISTICS) :].astype(np.float32), basis.age_seconds
+        ),
+        vectors=_vectors(stored),
+        available=np.array([item.available for item in stored], dtype=bool),
+    )
+
+
+def gather_rows(stored: Sequence[StoredItem], neighbours: Mapping[str, Neighbours], age_seconds: float) -> Rows:
+    """The neighbours of what is in the profiles, as far as they are items of the site, as they stand now."""
+    positions = np.array([-1 if item.position is None else item.position for item in stored], dtype=np.intp)
+    order = np.argsort(positions)
+    counts = np.zeros(len(stored), np.intp)
+    items, values = [np.empty(0, np.int32)], [np.empty((0, len(CHANNELS)), np.float32)]
+    for index, item in enumerate(stored):
+        row = neighbours.get(item.content_id)
+        if row is not None and len(row.positions):
+            place = np.minimum(np.searchsorted(positions, row.positions, sorter=order), len(stored) - 1)
+            kept = positions[order[place]] == row.positions
+            items.append(order[place[kept]].astype(np.int32))
+            values.append(carry_rows(row.values[kept], age_seconds))
+            counts[index] = len(items[-1])
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
+    return Rows(starts, np.concatenate(items), np.concatenate(values))
+
+
+def _statistics(connection: Connection, basis: Basis, stored: Sequence[StoredItem]) -> Floats:
+    """(n, S); what the model doesn't know as met was met since its building, and is asked of the log."""
+    rows = [UNMET if item.statistics is None else item.statistics for item in stored]
+    new = [index for index, item in enumerate(stored) if item.as_of is not None and not np.isfinite(rows[index][0])]
+    if new:
+        since = basis.model.built_at - OVERLAP if basis.model else datetime.fromtimestamp(0, UTC)
+        found = read_new_items(connection, [stored[index].content_id for index in new], since=since)
+        for index in new:
+            item = stored[index]
+            first, last, actions = found.get(item.content_id, (item.as_of, item.as_of, []))
+            rows[index] = statistics_of_new(
+                float(first or 0.0),
+                float(last or 0.0),
+                [basis.settings.action_weights[action] for action in actions],
+                readers=float(sums_of(item)[-1]),
+                n_readers=basis.learned.n_readers,
+                mean_weight=basis.learned.mean_weight,
+            )
+    return np.array(rows, dtype=np.float64).reshape(len(stored), len(UNMET))
+
+
+def _vectors(stored: Sequence[StoredItem]) -> tuple[Vectors, ...]:
+    joined = np.zeros((len(stored), sum(VECTOR_SIZES)), np.float32)
+    for index, item in enumerate(stored):
+        if item.vectors is not None:
+            joined[index] = item.vectors
+    return tuple(np.split(joined, np.cumsum(VECTOR_SIZES)[:-1], axis=1))
