@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 Indices = NDArray[np.intp]
 
 PAGE = 20  # items that a user sees together
-NEW_SHARE = 1 / PAGE  # of a list that items which nobody has read yet get, at least, while there are any
-_FIRST_NEW = PAGE // 2  # place of the first of them; the discovery has the page's last one
+_FIRST_NEW = PAGE // 2  # place of the first new one, of one a page; the discovery has the page's last place
 
 
 def with_discovery(order: Indices, signal: NDArray[np.floating]) -> Indices:

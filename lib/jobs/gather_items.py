@@ -56,9 +56,7 @@ def gather_items(connection: Connection, basis: Basis, stored: Sequence[StoredIt
     return Items(
         popularity=carry(sums, as_of, basis.now.timestamp()),
         **named,
-        cohort_popularity=carry_cohort_popularity(
-            statistics[:, len(STATISTICS) :].astype(np.float32), basis.age_seconds
-        ),
+        cohort_popularity=carry_cohort_popularity(cohorts, basis.age_seconds),
         vectors=_vectors(stored),
         available=np.array([item.available for item in stored], dtype=bool),
     )

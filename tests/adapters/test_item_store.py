@@ -20,7 +20,7 @@ from lib.adapters.item_store import (
 from lib.core.defaults import EMBEDDING_SIZE, HALF_LIVES_HOURS
 from lib.core.ranker.log import make_log
 from lib.core.ranker.site import Site, site_at
-from lib.core.ranker.statistics import IDF, pack_statistics
+from lib.core.ranker.statistics import NAMES, pack_statistics
 from tests.adapters.test_catalogue import HOUR, NOW, add_action, add_content, add_popularity, at
 
 IDS = ["a", "b", "c", "d"]  # of which nobody has met the last
@@ -74,7 +74,7 @@ def test_neighbours_are_read_as_they_were_written(connection: Connection, site: 
     for content_id, neighbours in found.items():
         number = IDS.index(content_id)
         row = slice(site.rows.starts[number], site.rows.starts[number + 1])
-        assert neighbours.idf == pack_statistics(site.items)[number, IDF]
+        assert neighbours.idf == pack_statistics(site.items)[number, NAMES.index("idf")]
         np.testing.assert_array_equal(neighbours.positions, site.rows.items[row])
         np.testing.assert_array_equal(neighbours.values, site.rows.values[row])
     assert len(found["a"].positions) == 2

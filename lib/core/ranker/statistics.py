@@ -9,7 +9,6 @@ from lib.core.ranker.log import Floats
 from lib.core.ranker.reads import COHORT_HALF_LIVES_DAYS
 
 NAMES = ("first_seen", "last_seen", "readers", "mean_weight", "unique_share", "idf", "reach")
-IDF = NAMES.index("idf")
 UNMET = np.array([np.inf, -np.inf, 0.0, 0.0, 1.0, 0.0, 0.0, *(0.0 for _ in COHORT_HALF_LIVES_DAYS)])
 
 

@@ -20,7 +20,6 @@ from lib.core.ranker.similar import most_similar
 from lib.core.ranker.site import Site, site_at
 from lib.core.ranker.softmax_ranker import scores
 from lib.core.ranker.training import Trained
-from lib.core.ranking import served_scores
 from tests.core.ranker.logs import NOW, VECTORS, assert_same, community_log, log_of, part_of, random_log
 from tests.core.ranker.test_features import personal_items
 
@@ -102,8 +101,9 @@ def test_without_a_model_the_fixed_blend_decides(site: Site) -> None:
     user = np.array([14])
     candidates = candidates_of(site, user)
     cosines = candidates.features[:, -1]
-    popularity = np.exp(popular_scores(candidates.features, DEFAULT_POSITION).astype(float)) - 0.05
-    expected = served_scores(cosines, popularity, popularity_weight=2.0)
+    popularity = popular_scores(candidates.features, DEFAULT_POSITION).astype(float)
+    similar, popular = ((values - values.mean()) / values.std() for values in (cosines.astype(float), popularity))
+    expected = similar + 2.0 * popular
     [ranked] = rank_users(site, WITHOUT_MODEL, user, n=15)
     np.testing.assert_allclose(ranked.scores, np.sort(expected)[::-1][:15], atol=1e-3)
 
