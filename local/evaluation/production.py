@@ -20,9 +20,10 @@ from lib.core.ranker.serving import rank_users
 from lib.core.ranker.site import site_at
 from lib.core.ranker.training import Trained, train
 from lib.core.ranking import top_n
+from lib.core.taste.circle_settings import choose_circle_actions
 from lib.core.taste.learned_map import map_users
 from lib.core.taste.learning import Taste, learn_taste
-from lib.core.taste.new_items import new_item_vectors, own_tastes_in_log
+from lib.core.taste.new_items import learn_circle_taste, new_item_vectors, own_tastes_in_log
 from lib.core.taste.states import embed_log
 from lib.jobs.build_model import Training, ranker_vectors
 from lib.settings import Settings
@@ -123,8 +124,10 @@ def _new_items(cut: Cut, learned: _Learned) -> Iterator[Indices]:
         learned.training.text,
         half_life_seconds=learned.half_life_seconds,
     )
-    taste = learned.taste
-    vectors = new_item_vectors(own, taste.circle.of(learned.states), taste.circle_actions)
+    known = (learned.training.log, cut.now, learned.training.text, learned.taste.vectors)
+    circle = learn_circle_taste(*known, half_life_seconds=learned.half_life_seconds)
+    actions = choose_circle_actions(*known, half_life_seconds=learned.half_life_seconds)
+    vectors = new_item_vectors(own, circle.of(learned.states), actions)
     new = learned.training.text[cut.new_candidates]
     for vector in vectors:
         yield cut.new_candidates[top_n(new @ vector, LIST_LENGTH)]

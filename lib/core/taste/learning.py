@@ -1,4 +1,4 @@
-"""What one run of learning finds out about tastes: item vectors, the map for users, and who reads the new."""
+"""What one run of learning finds out about tastes: item vectors, and the map for users."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,21 +7,16 @@ from lib.core.co_reads import learn_item_vectors
 from lib.core.defaults import LEARNED_SIZE, TEXT_SHARE
 from lib.core.embeddings import Floats, Vectors, join_vectors
 from lib.core.ranker.log import Log
-from lib.core.taste.circle_settings import choose_circle_actions
 from lib.core.taste.learned_map import learn_map
 from lib.core.taste.map_settings import choose_map_settings
-from lib.core.taste.new_items import CircleTaste, learn_circle_taste
 
 
 @dataclass(frozen=True)
 class Taste:
-    """`vectors` (n, d) of items, unit rows or zeros; `learned_map` (d, d) for users' vectors; `circle` for new items,
-    which counts as so many actions of a user's own."""
+    """`vectors` (n, d) of items, unit rows or zeros; `learned_map` (d, d) for users' vectors."""
 
     vectors: Vectors
     learned_map: Floats
-    circle: CircleTaste
-    circle_actions: float
 
 
 def learn_taste(
@@ -48,10 +43,6 @@ def learn_taste(
     return Taste(
         vectors=vectors,
         learned_map=learn_map(log, now, vectors, settings, half_life_seconds=half_life_seconds),
-        circle=learn_circle_taste(log, now, text, vectors, half_life_seconds=half_life_seconds),
-        circle_actions=choose_circle_actions(
-            log, now, text, vectors, half_life_seconds=half_life_seconds, may_continue=may_continue
-        ),
     )
 
 
