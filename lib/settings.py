@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lib.core.defaults import HISTORY_LENGTH, INTEREST_HALF_LIFE_DAYS
+from lib.core.half_lives import position_of
 from lib.errors import SettingsError
 from lib.setting_values import (
     DEFAULT_WEIGHTS,
@@ -74,6 +75,12 @@ class Settings:
     def positive_actions(self) -> list[str]:
         """The actions that count towards popularity and co-reads."""
         return sorted(name for name, weight in self.action_weights.items() if weight > 0)
+
+    @property
+    def popularity_position(self) -> float | None:
+        """The half-life that is set, as lib/core/half_lives.py counts; None where it is learned."""
+        hours = self.popularity_half_life_hours
+        return None if hours is None else position_of(hours)
 
     @property
     def is_deployed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from lib.adapters.database import QUERIES, Connection
 from lib.core.actions import Action
+
+# An event gets its received_at before its commit, and no transaction lasts that long.
+RECEIPT_OVERLAP = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)

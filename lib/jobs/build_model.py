@@ -26,7 +26,6 @@ from lib.adapters.item_store import add_items
 from lib.adapters.services import Services
 from lib.core.defaults import TEXT_SIZE
 from lib.core.embeddings import project_text_vectors
-from lib.core.half_lives import position_of
 from lib.core.ranker.learned import Learned, learned_as_text
 from lib.core.ranker.log import Log, first_reads, make_log
 from lib.core.ranker.site import MakeVectors, site_at
@@ -135,13 +134,12 @@ def learn(
     may_continue: Callable[[], bool] = lambda: True,
 ) -> Learned:
     """How popularity decays and the ranker, by replaying the log before now."""
-    hours = settings.popularity_half_life_hours
     trained = train(
         actions,
         now.timestamp(),
         max(settings.cache_ttl_seconds, SHORTEST_WINDOW_SECONDS),
         vectors,
-        position=None if hours is None else position_of(hours),
+        position=settings.popularity_position,
         may_continue=may_continue,
     )
     n_readers = len(np.unique(first_reads(actions).users))

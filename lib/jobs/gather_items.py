@@ -4,10 +4,11 @@ of now, and from the log what nobody had met by then.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 
+from lib.adapters.action_log import RECEIPT_OVERLAP
 from lib.adapters.database import Connection
 from lib.adapters.embedding_store import Model
 from lib.adapters.item_store import Neighbours, StoredItem, read_new_items, sums_of
@@ -15,13 +16,12 @@ from lib.core.defaults import CO_READ_SIZE, HALF_LIVES_HOURS, TEXT_SIZE
 from lib.core.popularity import carry
 from lib.core.ranker.items import Items
 from lib.core.ranker.learned import Learned
-from lib.core.ranker.log import Floats, Vectors
+from lib.core.ranker.log import Floats, Vectors, starts_of
 from lib.core.ranker.neighbours import CHANNELS, Rows, carry_cohort_popularity, carry_rows
 from lib.core.ranker.statistics import NAMES as STATISTICS
 from lib.core.ranker.statistics import UNMET, statistics_of_new
 from lib.settings import Settings
 
-OVERLAP = timedelta(minutes=5)  # an event gets its received_at before its commit; no transaction lasts that long
 VECTOR_SIZES = (CO_READ_SIZE, TEXT_SIZE)
 
 
@@ -76,8 +76,7 @@ def gather_rows(stored: Sequence[StoredItem], neighbours: Mapping[str, Neighbour
             items.append(order[place[kept]].astype(np.int32))
             values.append(carry_rows(row.values[kept], age_seconds))
             counts[index] = len(items[-1])
-    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
-    return Rows(starts, np.concatenate(items), np.concatenate(values))
+    return Rows(starts_of(counts), np.concatenate(items), np.concatenate(values))
 
 
 def _statistics(connection: Connection, basis: Basis, stored: Sequence[StoredItem]) -> Floats:
@@ -85,7 +84,7 @@ def _statistics(connection: Connection, basis: Basis, stored: Sequence[StoredIte
     rows = [UNMET if item.statistics is None else item.statistics for item in stored]
     new = [index for index, item in enumerate(stored) if item.as_of is not None and not np.isfinite(rows[index][0])]
     if new:
-        since = basis.model.built_at - OVERLAP if basis.model else datetime.fromtimestamp(0, UTC)
+        since = basis.model.built_at - RECEIPT_OVERLAP if basis.model else datetime.fromtimestamp(0, UTC)
         found = read_new_items(connection, [stored[index].content_id for index in new], since=since)
         for index in new:
             item = stored[index]

@@ -7,7 +7,7 @@ import numpy as np
 
 from lib.adapters.database import Connection
 from lib.adapters.item_store import Neighbours, read_reads
-from lib.core.ranker.log import Indices
+from lib.core.ranker.log import Indices, starts_of
 from lib.core.ranker.neighbours import Rows
 from lib.core.ranker.personal_pool import personal_pool, profile_sums
 from lib.core.ranker.profiles import READS_IN_PROFILE, profiles_of
@@ -47,8 +47,7 @@ class GatheredReads:
         )
         seen = [(user, index_of[content_id]) for user, content_id, _ in self.rows if content_id in index_of]
         counts = np.bincount(np.array([user for user, _ in seen], dtype=np.intp), minlength=len(self.user_ids))
-        starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.intp)
-        return by_user, starts, np.array([item for _, item in seen], dtype=np.intp)
+        return by_user, starts_of(counts), np.array([item for _, item in seen], dtype=np.intp)
 
 
 def gather_reads(connection: Connection, user_ids: Sequence[str], *, counted: Sequence[str]) -> GatheredReads:

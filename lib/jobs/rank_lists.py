@@ -10,7 +10,6 @@ import numpy as np
 from lib.adapters.database import Connection
 from lib.adapters.embedding_store import Model
 from lib.adapters.services import Services
-from lib.core.half_lives import position_of
 from lib.core.ranker.learned import learned_from_text
 from lib.core.ranker.serving import Ranked, rank_users
 from lib.jobs.assemble_site import AssembledSite, assemble_site
@@ -29,9 +28,9 @@ def rank_lists(
 ) -> dict[str, Document]:
     """The list of each of these users of whom the log knows anything."""
     basis = Basis(services.settings, model, learned_from_text(model.learned if model else None), now)
-    trained, hours = basis.learned.trained, services.settings.popularity_half_life_hours
-    if hours is not None:
-        trained = replace(trained, position=position_of(hours))  # it may have been set since
+    trained, position = basis.learned.trained, services.settings.popularity_position
+    if position is not None:
+        trained = replace(trained, position=position)  # it may have been set since
     assembled = assemble_site(connection, services.candidate_pool, basis, user_ids, language=language)
     users = np.arange(len(assembled.user_ids))
     ranked = rank_users(assembled.site, trained, users, n=LIST_LENGTH)

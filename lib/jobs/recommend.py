@@ -12,7 +12,7 @@ from lib.adapters.catalogue import decay_parameters, is_known, read_allowed, rea
 from lib.adapters.database import Connection
 from lib.adapters.embedding_store import read_active_model
 from lib.adapters.services import Services
-from lib.core.half_lives import DEFAULT_POSITION, position_of
+from lib.core.half_lives import DEFAULT_POSITION
 from lib.errors import OutOfTime, PostgresUnavailable, RedisUnavailable
 from lib.jobs.document import LIST_LENGTH, Document, document_of
 from lib.jobs.run import log
@@ -102,8 +102,8 @@ def popular_items(services: Services, *, language: str | None, now: datetime) ->
 
 def popularity_position(connection: Connection, settings: Settings) -> float:
     """How fast popularity decays: as the settings say, else as was learned."""
-    if settings.popularity_half_life_hours is not None:
-        return position_of(settings.popularity_half_life_hours)
+    if settings.popularity_position is not None:
+        return settings.popularity_position
     model = read_active_model(connection)
     return DEFAULT_POSITION if model is None or model.position is None else model.position
 

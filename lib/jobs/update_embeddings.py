@@ -10,12 +10,12 @@
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.adapters.action_log import share_forgetting
+from lib.adapters.action_log import RECEIPT_OVERLAP, share_forgetting
 from lib.adapters.embedding_store import (
     Event,
     ItemVectors,
@@ -39,7 +39,6 @@ from lib.jobs.run import Deadline, Summary, log
 from lib.settings import Settings
 
 READ_UNTIL = "embeddings_read_until"
-OVERLAP = timedelta(minutes=5)  # an event gets its received_at before its commit; no transaction lasts that long
 CHUNK = 1_000  # users; at 200 actions each about 20 MB
 CHUNK_SECONDS = 10.0
 
@@ -67,7 +66,7 @@ def process_user_embeddings(services: Services, now: datetime, deadline: Deadlin
         updated += len(chunk)
     if updated == len(users):
         with services.database.transaction() as connection:
-            write_state(connection, READ_UNTIL, (now - OVERLAP).isoformat())
+            write_state(connection, READ_UNTIL, (now - RECEIPT_OVERLAP).isoformat())
     log.info("user embedding update: %d of %d users, model %d", updated, len(users), model.version)
     return {
         "users_updated": updated,

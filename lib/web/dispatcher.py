@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.web.http import json_response
+from lib.web.http import json_response, send
 
 if TYPE_CHECKING:  # the first function that is imported brings it: starting stays cheap
     from lib.web.edge import Application, Environ, StartResponse
@@ -66,14 +66,7 @@ def _import_application(file: Path) -> Application:
 def _not_found(path: str, routes: Iterable[str], environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     error = {"code": "not_found", "message": f"There is no {path[:200]}.", "fix": "Try one of " + ", ".join(routes)}
     response = json_response({"error": error}, "404 Not Found")
-    headers = {
-        **response.headers,
-        "Content-Length": str(len(response.body)),
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-    }
-    start_response(response.status, list(headers.items()))
-    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
+    return send(response, environ, start_response)
 
 
 app = Functions()

@@ -26,7 +26,7 @@ from lib.errors import (
 )
 from lib.settings import parse_settings
 from lib.web.authentication import require_key, require_signature
-from lib.web.http import Request, Response, json_response, read_request
+from lib.web.http import Request, Response, json_response, read_request, send
 
 log = logging.getLogger("recommendations")
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each Redis command would drown ours
@@ -100,14 +100,7 @@ def _application(endpoint: _Endpoint, services: Services | None) -> Application:
             response = endpoint.answer(environ, services or process_services())
         except Exception as error:
             response = _internal_error(error, environ, services)
-        headers = {
-            **response.headers,
-            "Content-Length": str(len(response.body)),
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-        }
-        start_response(response.status, list(headers.items()))
-        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
+        return send(response, environ, start_response)
 
     return application
 

@@ -1,7 +1,7 @@
 """A request and a response, as much as six endpoints need of WSGI."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -80,6 +80,18 @@ def _read(stream: Any, size: int) -> bytes:
         return bytes(stream.read(size))
     except Exception as error:  # by each server's own types: a caller who has gone, or chunks that are none
         raise InvalidInput(f"The body can't be read to its end ({type(error).__name__}).") from error
+
+
+def send(response: Response, environ: Mapping[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+    """Answers a WSGI server. Nothing of ours is to be kept by a cache, and HEAD gets no body."""
+    headers = {
+        **response.headers,
+        "Content-Length": str(len(response.body)),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    start_response(response.status, list(headers.items()))
+    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else response.body]
 
 
 def json_response(document: Any, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Response:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lib.core.defaults import TEXT_SIZE
 from lib.core.embeddings import project_text_vectors
-from lib.core.half_lives import DEFAULT_POSITION, position_of
+from lib.core.half_lives import DEFAULT_POSITION
 from lib.core.ranker.half_life import blend_weights, choose_position
 from lib.core.ranker.items import log_popularity, popularity_of
 from lib.core.ranker.log import Floats, Indices, Log, first_reads, make_log
@@ -65,8 +65,8 @@ def train_at_cut(cut: Cut, training: Training, settings: Settings = DEFAULTS) ->
 
 def position_at_cut(cut: Cut, settings: Settings = DEFAULTS) -> float:
     """How fast popularity decays (lib/core/half_lives.py): as the settings say, else as replaying the log does."""
-    if settings.popularity_half_life_hours is not None:
-        return position_of(settings.popularity_half_life_hours)
+    if settings.popularity_position is not None:
+        return settings.popularity_position
     log = _log(cut).before(cut.now)
     return choose_position(log, cut.now, cut.end - cut.now, default=DEFAULT_POSITION)
 
