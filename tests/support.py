@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from lib.settings import Settings
+
 T = TypeVar("T")
 
 
@@ -15,3 +17,18 @@ def eventually(condition: Callable[[], T], timeout: float = 10) -> T:
             raise AssertionError(f"did not become true within {timeout:g} s")
         time.sleep(0.02)
     return value
+
+
+def variables_of(settings: Settings) -> dict[str, str]:
+    """The environment that says the same: the services, the address and the key."""
+    return {
+        "QSTASH_URL": settings.qstash_url,
+        "QSTASH_TOKEN": settings.qstash_token,
+        "QSTASH_CURRENT_SIGNING_KEY": settings.qstash_current_signing_key,
+        "QSTASH_NEXT_SIGNING_KEY": settings.qstash_next_signing_key,
+        "NEXT_PUBLIC_APP_URL": settings.app_url,
+        "UPSTASH_REDIS_REST_URL": settings.redis_url,
+        "UPSTASH_REDIS_REST_TOKEN": settings.redis_token,
+        "DATABASE_URL": settings.database_url,
+        "ADMIN_API_KEY": settings.admin_api_key,
+    }

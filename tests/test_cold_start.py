@@ -28,6 +28,7 @@ from local.qstash.server import QStashServer
 from local.resp import Connection
 from tests.api.signing import sign
 from tests.conftest import Servers
+from tests.support import variables_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {
@@ -95,18 +96,7 @@ def _environ(
 
 def answer(path: str, *requests: Mapping[str, str], settings: Settings) -> tuple[list[str], list[set[str]]]:
     """The statuses, and which heavy libraries were there after the import and after each answer."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        "QSTASH_URL": settings.qstash_url,
-        "QSTASH_TOKEN": settings.qstash_token,
-        "QSTASH_CURRENT_SIGNING_KEY": settings.qstash_current_signing_key,
-        "QSTASH_NEXT_SIGNING_KEY": settings.qstash_next_signing_key,
-        "NEXT_PUBLIC_APP_URL": settings.app_url,
-        "UPSTASH_REDIS_REST_URL": settings.redis_url,
-        "UPSTASH_REDIS_REST_TOKEN": settings.redis_token,
-        "DATABASE_URL": settings.database_url,
-        "ADMIN_API_KEY": settings.admin_api_key,
-    }
+    environment = {"PATH": os.environ["PATH"], **variables_of(settings)}
     command = [sys.executable, "-c", PROGRAM, json.dumps([FILES[path], requests])]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

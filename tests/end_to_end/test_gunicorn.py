@@ -34,7 +34,7 @@ from tests.conftest import Servers
 from tests.end_to_end.attacks import Answer, Headers, as_one_chunk, length_of, read_answers, write_request
 from tests.end_to_end.checkout import free_port
 from tests.local.qstash_support import client_of
-from tests.support import eventually
+from tests.support import eventually, variables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYED = ("api", "lib", "public", "requirements.txt")
@@ -64,20 +64,6 @@ def command_line(address: str) -> list[str]:
     words = shlex.split(line)
     words[words.index("--bind") + 1] = address
     return [sys.executable, "-m", *words]
-
-
-def variables_of(settings: Settings) -> dict[str, str]:
-    return {
-        "QSTASH_URL": settings.qstash_url,
-        "QSTASH_TOKEN": settings.qstash_token,
-        "QSTASH_CURRENT_SIGNING_KEY": settings.qstash_current_signing_key,
-        "QSTASH_NEXT_SIGNING_KEY": settings.qstash_next_signing_key,
-        "NEXT_PUBLIC_APP_URL": settings.app_url,
-        "UPSTASH_REDIS_REST_URL": settings.redis_url,
-        "UPSTASH_REDIS_REST_TOKEN": settings.redis_token,
-        "DATABASE_URL": settings.database_url,
-        "ADMIN_API_KEY": settings.admin_api_key,
-    }
 
 
 class Gunicorn:

@@ -12,6 +12,7 @@ from lib.adapters.services import Services
 from lib.jobs.check_configuration import Check, Inspection
 from lib.jobs.initialize import initialize
 from local import check
+from tests.support import variables_of
 
 Run = Callable[..., int]
 
@@ -19,18 +20,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def run(qstash_services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """`run(*arguments, **changes)`: the exit status with the services' environment and these changes."""
-    settings = qstash_services.settings
-    environment = {
-        "QSTASH_TOKEN": settings.qstash_token,
-        "QSTASH_URL": settings.qstash_url,
-        "QSTASH_CURRENT_SIGNING_KEY": settings.qstash_current_signing_key,
-        "QSTASH_NEXT_SIGNING_KEY": settings.qstash_next_signing_key,
-        "NEXT_PUBLIC_APP_URL": settings.app_url,
-        "UPSTASH_REDIS_REST_URL": settings.redis_url,
-        "UPSTASH_REDIS_REST_TOKEN": settings.redis_token,
-        "DATABASE_URL": settings.database_url,
-        "ADMIN_API_KEY": settings.admin_api_key,
-    }
+    environment = variables_of(qstash_services.settings)
 
     def run(*arguments: str, **changes: str) -> int:
         monkeypatch.chdir(tmp_path)
