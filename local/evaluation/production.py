@@ -116,7 +116,7 @@ def _by_embedding(cut: Cut, learned: _Learned) -> Iterator[Indices]:
 
 
 def _new_items(cut: Cut, learned: _Learned) -> Iterator[Indices]:
-    """Nobody has acted on a new item: its content vector is all of it."""
+    """Nobody has acted on a new item: its content vector is all of it. (Production orders such content by date yet.)"""
     own = own_tastes_in_log(
         learned.training.log,
         cut.now,
