@@ -20,9 +20,10 @@ from local.environment import Named
 from local.launch import Prepare, local_server
 from local.qstash.signing import sign
 from local.stack import Stack, running_stack
+from local.vercel import cli
 from local.vercel.dev import vercel_dev
 from tests.end_to_end.checkout import free_port
-from tests.end_to_end.vercel_functions import needing_vercels_tools
+from tests.support import needing
 
 PATH = "/api/actions/batch-process"
 BODY = json.dumps({"action": "ping"}).encode()
@@ -63,7 +64,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     named = Named({"NEXT_PUBLIC_APP_URL": PUBLIC_URL}, frozenset())
     with (
         tempfile.TemporaryDirectory(prefix="recs-tunnel-") as folder,
-        needing_vercels_tools(),
+        needing(cli.install),
         running_stack(Path(folder), named, port=free_port(), prepare=prepare) as stack,
     ):
         yield stack

@@ -20,8 +20,9 @@ from lib.web.endpoints import INIT_SECONDS, RECOMMEND_SECONDS, STATUS_SECONDS
 from local.functions import ROOT
 from local.qstash.server import QStashServer
 from local.qstash.signing import sign
-from tests.end_to_end.vercel_functions import Build, Running, build, needing_vercels_tools, running
-from tests.support import eventually
+from local.vercel import cli
+from tests.end_to_end.vercel_functions import Build, Running, build, running
+from tests.support import eventually, needing
 
 FUNCTIONS = (
     "api/actions/batch-process",
@@ -51,7 +52,7 @@ Start = Callable[..., Running]
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[Build]:
-    with needing_vercels_tools(), tempfile.TemporaryDirectory(prefix="recs-vercel-") as folder:
+    with needing(cli.install), tempfile.TemporaryDirectory(prefix="recs-vercel-") as folder:
         yield build(Path(folder, "project"), planted=PLANTED)
 
 

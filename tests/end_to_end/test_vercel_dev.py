@@ -10,11 +10,11 @@ from qstash.log import LogState
 
 from lib.core.schedules import JOBS, Job
 from local.functions import ROOT
+from local.vercel import cli
 from local.vercel.dev import ARGUMENTS
 from tests.end_to_end.checkout import Checkout, Dev, copied
 from tests.end_to_end.deliveries import deliver
-from tests.end_to_end.vercel_functions import needing_vercels_tools
-from tests.support import eventually
+from tests.support import eventually, needing
 
 READY_SECONDS = 240.0  # six functions are built, each with a copy of its packages
 ENV_LOCAL = "ACTIONS_INTERVAL_SECONDS=10\n"
@@ -25,7 +25,7 @@ SECRET_FILES = ("/.env", "/.env.local", "/lib/settings.py", "/requirements.txt",
 @pytest.fixture(scope="module")
 def checkout() -> Iterator[Checkout]:
     """A copy of the project, with a .env.local as people have it."""
-    with needing_vercels_tools(), copied() as checkout:
+    with needing(cli.install), copied() as checkout:
         (checkout.folder / ".env.local").write_text(ENV_LOCAL)
         yield checkout
 

@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from local.embedded import ServerError
 from local.functions import ROOT
 from local.vercel import cli
 
@@ -24,18 +21,6 @@ PROJECT = {"projectId": "prj_none", "orgId": "team_none", "settings": {"framewor
 NOT_COPIED = (".git", ".venv", ".local", "node_modules", "__pycache__", ".*_cache", ".hypothesis", ".env*")
 BUILD_SECONDS = 240.0
 START_SECONDS = 60.0
-
-
-@contextmanager
-def needing_vercels_tools() -> Iterator[None]:
-    """Without what they need there is nothing to test; in CI that is a failure."""
-    try:
-        cli.install()
-    except ServerError as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
-    yield
 
 
 @dataclass(frozen=True)
