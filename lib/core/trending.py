@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 AUTHOR_PREFIX = "author:"
@@ -156,19 +157,22 @@ class _Audience:
         for position, content in enumerate(contents):
             for topic in set(content.topics):
                 positions[topic].append(position)
-        self._positions = {topic: np.array(found) for topic, found in positions.items()}
+        self._positions = {topic: np.array(found, dtype=np.intp) for topic, found in positions.items()}
+
+    def _positions_of(self, topic: str) -> Indices:
+        return self._positions.get(topic, np.array([], dtype=np.intp))
 
     def contents_of(self, topic: str) -> Mask:
         """Which of the contents (contents,) have the topic."""
         mask = np.zeros(len(self._readers), dtype=np.bool_)
-        mask[self._positions.get(topic, [])] = True
+        mask[self._positions_of(topic)] = True
         return mask
 
     def main_source(self, topic: str) -> tuple[str, float]:
         """The source that brought most of the topic's readers, and its share of them: ("", 0) where none is known."""
         brought: dict[str, float] = defaultdict(float)
         total = 0.0
-        for position in self._positions.get(topic, []):
+        for position in self._positions_of(topic):
             total += self._readers[position]
             for source in self._sources[position]:
                 brought[source] += self._readers[position]
@@ -181,7 +185,7 @@ class _Audience:
         """Whether nearly all of the topic's readers came for some of these contents (contents,), more than chance would
         have it: whatever is read, the contents of a broad topic hold most of it.
         """
-        positions = self._positions.get(topic, [])
+        positions = self._positions_of(topic)
         readers = self._readers[positions]
         if readers.sum() <= 0:
             return False

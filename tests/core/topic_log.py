@@ -37,12 +37,13 @@ def count_topics(reads: Iterable[Read], contents: Mapping[str, Content]) -> list
         users[0] += period == 0
         users[1] += max(1 - age / RECENT_DAYS, 0)
         users[2] += min(age / RECENT_DAYS, (BASELINE_DAYS - age) / (BASELINE_DAYS - RECENT_DAYS))
-    totals: dict[str | None, list[float]] = defaultdict(lambda: [0.0, 0.0, 0])
+    totals: dict[str | None, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+    n_topics: dict[str | None, int] = defaultdict(int)
     for (_, language), (_, recent, baseline) in counts.items():
-        total = totals[language]
-        totals[language] = [total[0] + recent, total[1] + baseline, total[2] + 1]
+        totals[language] = (totals[language][0] + recent, totals[language][1] + baseline)
+        n_topics[language] += 1
     return [
-        TopicCount(topic, language, int(users), recent, baseline, *totals[language][:2], int(totals[language][2]))
+        TopicCount(topic, language, int(users), recent, baseline, *totals[language], n_topics[language])
         for (topic, language), (users, recent, baseline) in counts.items()
         if users
     ]
