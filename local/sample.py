@@ -24,9 +24,11 @@ TOPICS = {
     "摄影": "zh",
     "旅行": "zh",
 }
+TRENDING = ("cinema", "摄影")  # one a language: all of their first actions are of the last day
 CONTENTS_A_TOPIC = 25
 USERS = 60
 FIRST_ACTIONS = 600  # pushed at once, so that there is something to recommend
+FIRST_DAYS = 12.0  # how far back they go
 PAUSE_SECONDS = 1.0
 JOB_SECONDS = 60.0
 OWN_TASTE = 0.8  # how often a user picks from his own topics
@@ -57,7 +59,7 @@ class SampleTraffic:
     def _run(self) -> None:
         url, token = (self._environment[f"UPSTASH_REDIS_REST_{part}"] for part in ("URL", "TOKEN"))
         with Redis(url, token) as redis:
-            redis.lpush("pending_user_actions", *[self._action() for _ in range(FIRST_ACTIONS)])
+            redis.lpush("pending_user_actions", *[self._action(of_the_past=True) for _ in range(FIRST_ACTIONS)])
             self._learn(redis)
             while not self._stopping.wait(PAUSE_SECONDS):
                 redis.lpush("pending_user_actions", self._action())
@@ -71,16 +73,18 @@ class SampleTraffic:
             for job in (UPDATE_EMBEDDINGS, WARM_CACHE, REFRESH_COLD_START):
                 httpx.post(self._environment["NEXT_PUBLIC_APP_URL"] + job.path, json=job.body, timeout=JOB_SECONDS)
 
-    def _action(self) -> str:
+    def _action(self, *, of_the_past: bool = False) -> str:
         user = self._random.randrange(USERS)
         own = (user % len(TOPICS), (user // len(TOPICS)) % len(TOPICS))
-        topic = self._random.choice(own) if self._random.random() < OWN_TASTE else self._random.randrange(len(TOPICS))
+        number = self._random.choice(own) if self._random.random() < OWN_TASTE else self._random.randrange(len(TOPICS))
+        topic = list(TOPICS)[number]
+        days_ago = self._random.random() * (1.0 if topic in TRENDING else FIRST_DAYS) if of_the_past else 0.0
         action = {
             "id": str(uuid.uuid4()),
             "user_id": f"sample-user-{user}",
-            "content_id": content_id(list(TOPICS)[topic], self._random.randrange(CONTENTS_A_TOPIC)),
+            "content_id": content_id(topic, self._random.randrange(CONTENTS_A_TOPIC)),
             "action": self._random.choices(("view", "click", "like", "skip"), (6, 3, 2, 1))[0],
-            "timestamp": datetime.now(UTC).isoformat(),
+            "timestamp": (datetime.now(UTC) - timedelta(days=days_ago)).isoformat(),
         }
         return json.dumps(action)
 
@@ -91,7 +95,7 @@ def content_id(topic: str, number: int) -> str:
 
 def add_content(database_url: str, *, now: datetime) -> None:
     rows = [
-        (content_id(topic, number), [topic], language, now - timedelta(hours=number))
+        (content_id(topic, number), [topic], language, now - timedelta(days=FIRST_DAYS, hours=number))
         for topic, language in TOPICS.items()
         for number in range(CONTENTS_A_TOPIC)
     ]

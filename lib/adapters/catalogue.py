@@ -45,11 +45,3 @@ def is_known(connection: Connection, user_id: str) -> bool:
 def read_active_users(connection: Connection, *, since: datetime) -> list[str]:
     """Who acted since then, the latest first."""
     return [user_id for (user_id,) in connection.execute(QUERIES["active_users"], {"since": since})]
-
-
-def read_topic_counts(
-    connection: Connection, *, recent_since: datetime, baseline_since: datetime, counted: Sequence[str]
-) -> list[tuple[str, str | None, int, int]]:
-    """(topic, language, users in the recent window, users in the baseline before it)."""
-    parameters = {"recent_since": recent_since, "baseline_since": baseline_since, "counted": list(counted)}
-    return connection.execute(QUERIES["topic_counts"], parameters).fetchall()

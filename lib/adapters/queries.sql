@@ -124,15 +124,41 @@ GROUP BY content_id
 SELECT user_id FROM user_actions WHERE received_at >= %(since)s AND occurred_at >= %(since)s
 GROUP BY user_id ORDER BY max(occurred_at) DESC, user_id
 
+-- name: count_acted
+-- How many actions topic_counts would look at.
+SELECT count(*) FROM user_actions
+WHERE action = ANY(%(counted)s) AND received_at >= %(since)s AND occurred_at >= %(since)s
+
 -- name: topic_counts
--- How many different users acted on each topic in the recent window and in the baseline before it.
-SELECT t.topic, c.language,
-       count(DISTINCT a.user_id) FILTER (WHERE a.occurred_at >= %(recent_since)s),
-       count(DISTINCT a.user_id) FILTER (WHERE a.occurred_at < %(recent_since)s)
-FROM user_actions a JOIN content c USING (content_id) CROSS JOIN LATERAL unnest(c.topics) t(topic)
-WHERE c.available AND a.action = ANY(%(counted)s)
-  AND a.received_at >= %(baseline_since)s AND a.occurred_at >= %(baseline_since)s
-GROUP BY t.topic, c.language
+-- The different users of each topic in a sample of them, weighted as lib/core/trending.py says. Ages are in days.
+WITH acted AS (
+    SELECT content_id, user_id, greatest(extract(epoch FROM %(now)s - occurred_at)::float8, 0) / 86400 AS age
+    FROM user_actions
+    WHERE action = ANY(%(counted)s) AND received_at >= %(since)s AND occurred_at >= %(since)s
+      AND hashtext(user_id) & (%(sample)s - 1) = 0
+), users AS (
+    SELECT t.topic, c.language, floor(a.age / %(recent_days)s) AS period, avg(a.age) AS age
+    FROM acted a JOIN content c USING (content_id) CROSS JOIN LATERAL unnest(c.topics) t(topic)
+    WHERE c.available AND t.topic <> '' AND NOT starts_with(t.topic, %(author_prefix)s)
+    GROUP BY t.topic, c.language, period, a.user_id
+), topics AS (
+    SELECT topic, language, count(*) FILTER (WHERE period = 0) AS users,
+           sum(greatest(1 - age / %(recent_days)s, 0)) AS recent,
+           sum(least(age / %(recent_days)s, (%(baseline_days)s - age) / (%(baseline_days)s - %(recent_days)s)))
+               AS baseline
+    FROM users GROUP BY topic, language
+)
+SELECT * FROM (
+    SELECT topic, language, users, recent, baseline, sum(recent) OVER l, sum(baseline) OVER l, count(*) OVER l
+    FROM topics WINDOW l AS (PARTITION BY language)
+) t WHERE users > 0
+
+-- name: contents_read
+-- What may be shown and got a reader since then, with its decayed sum of readers as it stands now.
+SELECT c.content_id, c.language, array_remove(c.topics, NULL),
+       greatest(p.sums[%(half_life)s] * power(0.5::float8, (%(now)s - p.as_of) / %(half_life_seconds)s), 0)
+FROM content c JOIN recs_popularity p USING (content_id)
+WHERE c.available AND cardinality(c.topics) > 0 AND p.as_of >= %(since)s
 
 -- name: active_model
 -- None where it is of a release whose vectors had another size.

@@ -1,4 +1,4 @@
-"""Time-decayed popularity as mergeable sums, and burst scores for trending topics.
+"""Time-decayed popularity as mergeable sums.
 
 The state of a content item is the time it is up to (`as_of`) and one sum per half-life. Sums at two times are
 carried to the later one and added, so any order and any chunking of the actions give the same state (forward
@@ -63,18 +63,6 @@ def first_action_changes(pairs: Indices, times: Floats, previous_first: Floats) 
         np.concatenate([earliest[added], previous_first[replaced]]),
         np.concatenate([np.ones(len(added)), -np.ones(len(replaced))]),
     )
-
-
-def burst_scores(
-    recent_counts: Floats, baseline_counts: Floats, *, recent_hours: float, baseline_hours: float
-) -> Floats:
-    """How far each topic's recent count n lies above its usual one b: z = (n - b) / sqrt(b + 1).
-
-    `recent_counts` were counted over the last `recent_hours`, `baseline_counts` over the `baseline_hours` before
-    them; the baseline is scaled to the recent window. The 1 keeps a topic nobody knew from scoring infinity.
-    """
-    usual = baseline_counts * (recent_hours / baseline_hours)
-    return (recent_counts - usual) / np.sqrt(usual + 1.0)
 
 
 def _decay(ages_seconds: Floats) -> Floats:

@@ -3,22 +3,17 @@
 It also prunes the log.
 """
 
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-import numpy as np
-
-from lib.adapters.catalogue import read_topic_counts
 from lib.adapters.services import Services
-from lib.core.popularity import burst_scores
+from lib.adapters.topics import count_acted, read_contents_read, read_topic_counts
+from lib.core.trending import Trend, trending_topics, user_sample
 from lib.jobs.document import document_of
 from lib.jobs.prune_actions import prune_old_actions
 from lib.jobs.recommend import popular_items
 from lib.jobs.run import Deadline, Summary
 
 TOPICS_KEPT = 50
-RECENT = timedelta(days=1)
-BASELINE = timedelta(days=7)
 TOPICS_SHARE = 0.3  # of the time; pruning may take the rest, and comes first: topics can wait, a full disk can't
 
 
@@ -28,32 +23,16 @@ def refresh_cold_start(services: Services, now: datetime, deadline: Deadline) ->
     services.cache.store_cold_start(document_of(None, items, source="cold_start", now=now))
     pruned = prune_old_actions(services, now, Deadline.after((1 - TOPICS_SHARE) * deadline.seconds_left))
     topics = _trending(services, now, deadline)
-    services.cache.store_trending_topics(topics)
+    services.cache.store_trending_topics([trend._asdict() for trend in topics])
     return {"contents": len(items), "topics": len(topics), "pruned": pruned}
 
 
-def _trending(services: Services, now: datetime, deadline: Deadline) -> list[dict[str, Any]]:
-    """The topics whose last day lies furthest above the week before it: topic, score, language, users."""
+def _trending(services: Services, now: datetime, deadline: Deadline) -> list[Trend]:
+    """What users acted on of late, against what they usually do (lib/core/trending.py)."""
+    counted = services.settings.positive_actions
     with services.database.transaction(seconds=deadline.seconds_left) as connection:
-        rows = read_topic_counts(
-            connection,
-            recent_since=now - RECENT,
-            baseline_since=now - RECENT - BASELINE,
-            counted=services.settings.positive_actions,
-        )
-    scores = burst_scores(
-        np.array([row[2] for row in rows], dtype=float),
-        np.array([row[3] for row in rows], dtype=float),
-        recent_hours=RECENT / timedelta(hours=1),
-        baseline_hours=BASELINE / timedelta(hours=1),
-    )
-    bursts = [
-        (-float(score), topic, language, users)
-        for (topic, language, users, _), score in zip(rows, scores, strict=True)
-        if users and score > 0
-    ]
-    bursts.sort(key=lambda burst: (burst[0], burst[1], burst[2] or ""))
-    return [
-        {"topic": topic, "score": round(-negated, 4), "language": language, "users": users}
-        for negated, topic, language, users in bursts[:TOPICS_KEPT]
-    ]
+        sample = user_sample(count_acted(connection, now=now, counted=counted))
+        counts = read_topic_counts(connection, now=now, counted=counted, sample=sample)
+        contents = read_contents_read(connection, now=now)
+    trends = trending_topics(counts, contents, n=TOPICS_KEPT)
+    return [trend._replace(users=trend.users * sample) for trend in trends]

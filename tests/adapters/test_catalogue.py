@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,6 @@ from lib.adapters.catalogue import (
     read_active_users,
     read_allowed,
     read_popular,
-    read_topic_counts,
 )
 from lib.adapters.database import Connection
 from lib.adapters.item_store import read_catalogue, read_items
@@ -156,23 +154,3 @@ def test_active_users_are_those_who_acted_since_the_latest_first(connection: Con
     add_action(connection, "long gone", "a", occurred_at=NOW - 99 * HOUR)
     add_action(connection, "replayed", "a", occurred_at=NOW - 99 * HOUR, received_at=NOW)
     assert read_active_users(connection, since=at(NOW - 24 * HOUR)) == ["bob", "ann"]
-
-
-def counts(connection: Connection, counted: Sequence[str] = ("view",)) -> set[tuple[str, str | None, int, int]]:
-    since = {"recent_since": at(NOW - 24 * HOUR), "baseline_since": at(NOW - 48 * HOUR)}
-    return set(read_topic_counts(connection, **since, counted=counted))
-
-
-def test_topics_count_each_user_once_in_each_window_and_language(connection: Connection) -> None:
-    add_content(connection, "a", "b", topics=["news", "sport"], language="en")
-    add_content(connection, "c", topics=["news"], language="de")
-    add_content(connection, "hidden", topics=["news"], available=False)
-    add_content(connection, "d")
-    for content_id in ("a", "b", "c", "d", "hidden", "deleted"):
-        add_action(connection, "ann", content_id)
-        add_action(connection, "ann", content_id, "hide")
-    add_action(connection, "bob", "a")
-    add_action(connection, "bob", "a", occurred_at=NOW - 30 * HOUR)
-    add_action(connection, "cleo", "a", occurred_at=NOW - 50 * HOUR)
-    assert counts(connection) == {("news", "en", 2, 1), ("sport", "en", 2, 1), ("news", "de", 1, 0)}
-    assert counts(connection, counted=["hide"]) == {("news", "en", 1, 0), ("sport", "en", 1, 0), ("news", "de", 1, 0)}

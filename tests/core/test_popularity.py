@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lib.core.defaults import HALF_LIVES_HOURS
-from lib.core.popularity import burst_scores, carry, decayed_sums, first_action_changes, merge
+from lib.core.popularity import carry, decayed_sums, first_action_changes, merge
 
 HOUR = 3600.0
 NOW = 1_700_000_000.0
@@ -129,12 +129,3 @@ def drained(batch: list[tuple[int, int, float]], first: dict[tuple[int, int], fl
         first[user, content] = min(at, first.get((user, content), math.inf))
     contents = np.array([content for _, content in keys])
     return decayed_sums(times, signs, contents[pairs], N_CONTENTS)
-
-
-def test_a_topic_at_its_usual_rate_has_no_burst_and_one_above_it_does() -> None:
-    scores = burst_scores(np.array([4.0, 12.0, 0.0]), np.array([28.0, 56.0, 28.0]), recent_hours=24, baseline_hours=168)
-    assert scores == pytest.approx([0.0, 4 / 3, -4 / math.sqrt(5)])
-
-
-def test_a_topic_nobody_knew_has_a_finite_burst() -> None:
-    assert burst_scores(np.array([3.0]), np.array([0.0]), recent_hours=6, baseline_hours=60) == pytest.approx([3.0])

@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,8 +14,10 @@ def refresh(site: Site, *, now: datetime | None = None) -> Summary:
 
 
 def act(site: Site, content_id: str, *, users: int, days_ago: float = 0.0) -> None:
-    """So many users act on it."""
-    site.act(*[action(f"user {number} of {content_id}", content_id, days_ago=days_ago) for number in range(users)])
+    """So many users act on it, other ones at any other time."""
+    site.act(
+        *[action(f"{number} of {days_ago} of {content_id}", content_id, days_ago=days_ago) for number in range(users)]
+    )
 
 
 def topics(site: Site) -> dict[tuple[str, str | None], dict[str, Any]]:
@@ -50,41 +52,87 @@ def test_where_nothing_is_popular_the_newest_is_published(site: Site) -> None:
     assert [item["content_id"] for item in document["items"]] == ["of day 3", "of day 2", "of day 1"]
 
 
-def test_a_topic_is_scored_by_its_burst_in_each_language(site: Site) -> None:
-    site.add_content("eclipse en", topics=["eclipse"], language="en")
-    site.add_content("eclipse de", topics=["eclipse"], language="de")
-    act(site, "eclipse en", users=7)
-    act(site, "eclipse en", users=14, days_ago=3)  # a usual day has two
-    act(site, "eclipse de", users=3)
-    refresh(site)
-    english, german = topics(site)["eclipse", "en"], topics(site)["eclipse", "de"]
-    assert english == {"topic": "eclipse", "language": "en", "users": 7, "score": round((7 - 2) / 3**0.5, 4)}
-    assert german == {"topic": "eclipse", "language": "de", "users": 3, "score": 3.0}
-    assert list(topics(site)) == [("eclipse", "de"), ("eclipse", "en")]
+@pytest.fixture
+def tea_and_milk(site: Site) -> Site:
+    """With four contents on each of two topics, both read by four users a day for twelve days."""
+    for topic in ("tea", "milk"):
+        site.add_content(*contents_of(topic), topics=[topic], language="en")
+        for number, content_id in enumerate(contents_of(topic)):
+            for day in range(12):
+                act(site, content_id, users=1, days_ago=day + number / 4 + 0.1)
+    return site
 
 
-def test_a_topic_that_is_always_there_does_not_trend_however_many_read_it(site: Site) -> None:
-    site.add_content("weather", topics=["weather"])
-    site.add_content("comet", topics=["comet"])
-    act(site, "weather", users=4)
-    act(site, "weather", users=35, days_ago=3)
-    act(site, "comet", users=1)
-    refresh(site)
-    assert list(topics(site)) == [("comet", None)]
+def contents_of(topic: str) -> list[str]:
+    return [f"{topic} {number}" for number in range(4)]
 
 
-def test_one_user_who_reads_all_of_a_topic_is_one_user(site: Site) -> None:
-    site.add_content(*[f"comet {number}" for number in range(9)], topics=["comet"])
-    site.act(*[action("fan", f"comet {number}") for number in range(9)])
-    refresh(site)
-    assert topics(site)["comet", None]["users"] == 1
-
-
-def test_what_is_disliked_or_not_available_makes_no_topic_trend(site: Site) -> None:
-    site.add_content("scandal", topics=["scandal"])
-    site.add_content("secret", topics=["secret"], available=False)
-    site.act(action("ann", "scandal", "hide"), action("ann", "secret"))
+def test_a_topic_that_stands_out_of_its_usual_share_is_published(tea_and_milk: Site) -> None:
+    site = tea_and_milk
     assert refresh(site)["topics"] == 0
+    for content_id in contents_of("tea"):
+        act(site, content_id, users=8, days_ago=0.2)
+    assert refresh(site)["topics"] == 1
+    [tea] = site.services.cache.trending_topics()
+    assert tea.keys() == {"topic", "score", "language", "users"}
+    assert (tea["topic"], tea["language"], tea["users"]) == ("tea", "en", 8 * 4 + 8)
+    assert 2 < tea["score"] < 10
+
+
+def test_a_topic_that_is_always_there_does_not_trend_however_many_read_it(tea_and_milk: Site) -> None:
+    site = tea_and_milk
+    site.add_content("weather", topics=["weather"], language="en")
+    for day in range(14):
+        act(site, "weather", users=30, days_ago=day + 0.5)
+    assert refresh(site)["topics"] == 0
+
+
+def test_a_user_who_reads_all_of_a_topic_makes_nothing_trend(tea_and_milk: Site) -> None:
+    site = tea_and_milk
+    site.add_content(*[f"comet {number}" for number in range(50)], topics=["comet"], language="en")
+    site.act(*[action("fan", f"comet {number}") for number in range(50)])
+    assert refresh(site)["topics"] == 0
+
+
+def test_tags_of_one_article_fill_no_list(tea_and_milk: Site) -> None:
+    site = tea_and_milk
+    site.add_content("match", topics=["world cup", "football", "sport", "author:ann"], language="en")
+    site.add_content("game", topics=["football", "sport", "author:bob"], language="en")
+    act(site, "match", users=20)
+    act(site, "game", users=2)
+    assert refresh(site)["topics"] == 1
+
+
+def test_an_author_is_never_published_and_brings_one_topic_at_most(tea_and_milk: Site) -> None:
+    site = tea_and_milk
+    for topic in ("chess", "go", "bridge"):
+        site.add_content(topic, f"more {topic}", topics=[topic, "author:bob"], language="en")
+        act(site, topic, users=10)
+        act(site, f"more {topic}", users=10)
+    assert refresh(site)["topics"] == 1
+    assert not [topic for topic, _ in topics(site) if topic.startswith("author:")]
+
+
+def test_what_is_disliked_or_not_available_makes_no_topic_trend(tea_and_milk: Site) -> None:
+    site = tea_and_milk
+    site.add_content("scandal", topics=["scandal"], language="en")
+    site.add_content("secret", topics=["secret"], language="en", available=False)
+    site.act(*[action(f"user {user}", "scandal", "hide") for user in range(20)])
+    act(site, "secret", users=20)
+    assert refresh(site)["topics"] == 0
+
+
+def test_of_a_log_that_is_too_long_a_sample_of_the_users_is_counted(
+    tea_and_milk: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tea_and_milk
+    for content_id in contents_of("tea"):
+        act(site, content_id, users=40)
+    monkeypatch.setattr("lib.core.trending.MOST_ACTIONS", 150)  # of 256
+    assert refresh(site)["topics"] == 1
+    users = topics(site)["tea", "en"]["users"]
+    assert users % 2 == 0
+    assert 100 < users < 240  # of 168
 
 
 def test_both_lists_have_a_time_to_live(site: Site) -> None:
@@ -93,12 +141,12 @@ def test_both_lists_have_a_time_to_live(site: Site) -> None:
         assert 86_300 < site.redis.execute("TTL", key) <= 86_400
 
 
-def test_topics_that_no_longer_trend_go(site: Site) -> None:
-    site.add_content("comet", topics=["comet"])
-    act(site, "comet", users=3)
+def test_topics_that_no_longer_trend_go(tea_and_milk: Site) -> None:
+    site = tea_and_milk
+    for content_id in contents_of("tea"):
+        act(site, content_id, users=8)
     assert refresh(site)["topics"] == 1
-    site.query("UPDATE user_actions SET occurred_at = occurred_at - interval '2 days'")
-    assert refresh(site)["topics"] == 0
+    assert refresh(site, now=datetime.now(UTC) + timedelta(days=2))["topics"] == 0
     assert topics(site) == {}
 
 

@@ -80,7 +80,7 @@ def test_it_shows_the_latest_dead_letters_cut_to_a_readable_length_and_counts_al
 
 
 def test_it_shows_what_the_jobs_did_and_how_fresh_the_results_are(site: Site) -> None:
-    site.add_content("a", topics=["tea"])
+    site.add_content("a")
     site.act(action("ann", "a"), action("bob", "a"), "unreadable")
     site.embed()
     run_and_report(REFRESH_COLD_START.name, refresh_cold_start, site.services, Deadline.after(60))
@@ -94,7 +94,12 @@ def test_it_shows_what_the_jobs_did_and_how_fresh_the_results_are(site: Site) ->
     assert is_of_just_now(status["model"]["built_at"])
     assert (status["model"]["items"], status["model"]["skipped"]) == (1, 0)
     assert status["cache"]["cold_start_contents"] == 1
-    assert [topic["topic"] for topic in status["cache"]["trending_topics"]] == ["tea"]
+
+
+def test_it_shows_the_topics_that_trend(site: Site) -> None:
+    topics = [{"topic": "tea", "score": 2.0, "language": None, "users": 9}]
+    site.services.cache.store_trending_topics(topics)
+    assert status_of(site.services)["cache"]["trending_topics"] == topics
 
 
 def test_it_shows_how_the_ranking_is_tuned(site: Site) -> None:

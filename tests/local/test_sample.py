@@ -12,6 +12,7 @@ import pytest
 from lib.adapters.services import Services
 from lib.core.actions import Action, parse_element
 from lib.jobs.process_actions import process_user_actions
+from lib.jobs.refresh_cold_start import refresh_cold_start
 from lib.jobs.run import Deadline
 from lib.settings import Settings
 from local import sample
@@ -88,6 +89,15 @@ def test_users_keep_to_their_tastes(services: Services, environment: dict[str, s
     actions = [json.loads(raw) for raw in services.queue.claim().elements]
     topics = [action["content_id"].split("-")[1] for action in actions if action["user_id"] == "sample-user-0"]
     assert topics.count("travel") > len(topics) / 2
+
+
+def test_one_topic_of_each_language_trends(services: Services, environment: dict[str, str]) -> None:
+    with SampleTraffic(environment):
+        eventually(lambda: services.queue.count_pending() >= FIRST_ACTIONS)
+        process_user_actions(services, Deadline.after(60))
+    refresh_cold_start(services, datetime.now(UTC), Deadline.after(60))
+    trending = {(topic["topic"], topic["language"]) for topic in services.cache.trending_topics()}
+    assert trending == {("cinema", "en"), ("摄影", "zh")}
 
 
 def test_once_the_first_actions_are_applied_the_jobs_run_and_traffic_goes_on(
