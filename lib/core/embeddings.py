@@ -1,5 +1,7 @@
 """Item vectors joined from what is learned and what is written, and users' vectors as decayed sums of them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,20 +15,35 @@ _SHORTEST = 1e-30  # the inverse of a length below overflows float32
 _CHUNK = 4096  # entries; their products stay in the processor's cache
 
 
-def project_text_vectors(vectors: NDArray[np.floating], *, size: int) -> Vectors:
-    """The app's content vectors (n, M) as unit vectors (n, size): centred, then on their principal axes.
+@dataclass(frozen=True)
+class TextProjection:
+    """What brings the app's content vectors to a size of ours: `centre` (M,) goes off, `axes` (M, size) stay.
 
-    A row that is all zero or not finite is absent: it has no part in the centre and comes back as zeros. Where M
-    is smaller than `size`, columns of zeros fill it up.
+    Where M is smaller than the size, columns of zeros fill it up.
     """
-    present = np.flatnonzero(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
-    projected = np.zeros((len(vectors), size), np.float32)
-    if len(present):
-        rows = unit_rows(vectors[present])
-        centred = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-        reduced = _on_principal_axes(centred, size)
-        projected[present, : reduced.shape[1]] = unit_rows(reduced, noise=_NOISE)
-    return projected
+
+    centre: Vectors
+    axes: Vectors
+
+    def of(self, vectors: NDArray[np.floating]) -> Vectors:
+        """Content vectors (n, M) as unit vectors (n, size). One that is all zero or not finite comes back as zeros."""
+        present = _present_rows(vectors)
+        projected = np.zeros((len(vectors), self.axes.shape[1]), np.float32)
+        projected[present] = unit_rows((unit_rows(vectors[present]) - self.centre) @ self.axes, noise=_NOISE)
+        return projected
+
+
+def learn_text_projection(vectors: NDArray[np.floating], *, size: int) -> TextProjection:
+    """Onto the principal axes of content vectors (n, M) at unit length. Rows as above have no part in it."""
+    rows = unit_rows(vectors[_present_rows(vectors)])
+    centre = rows.mean(axis=0, dtype=np.float64) if len(rows) else np.zeros(vectors.shape[1])
+    centre = centre.astype(np.float32)
+    return TextProjection(centre, _principal_axes(rows - centre, size))
+
+
+def project_text_vectors(vectors: NDArray[np.floating], *, size: int) -> Vectors:
+    """Content vectors (n, M) as unit vectors (n, size), on principal axes of their own."""
+    return learn_text_projection(vectors, size=size).of(vectors)
 
 
 def join_vectors(learned: Vectors, text: Vectors, *, text_share: float) -> Vectors:
@@ -95,10 +112,15 @@ def unit_rows(vectors: NDArray[np.floating], *, noise: NDArray[np.floating] | fl
     return units
 
 
-def _on_principal_axes(centred: Vectors, size: int) -> Vectors:
-    if centred.shape[1] <= size:
-        return centred
+def _present_rows(vectors: NDArray[np.floating]) -> Indices:
+    return np.flatnonzero(np.isfinite(vectors).all(axis=1) & vectors.any(axis=1))
+
+
+def _principal_axes(centred: Vectors, size: int) -> Vectors:
+    width = centred.shape[1]
+    if width <= size:
+        return np.eye(width, size, dtype=np.float32)
     sample = centred[:: 1 + len(centred) // _AXES_FROM_ROWS]
     _, axes = np.linalg.eigh(sample.T @ sample)  # ascending, so the widest axes are the last
-    on_axes: Vectors = centred @ axes[:, -size:]
-    return on_axes
+    widest: Vectors = axes[:, -size:]
+    return widest

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lib.core.embeddings import join_vectors, latest_per_user, project_text_vectors, unit_rows, user_embeddings
+from lib.core.embeddings import (
+    join_vectors,
+    latest_per_user,
+    learn_text_projection,
+    project_text_vectors,
+    unit_rows,
+    user_embeddings,
+)
 
 DAY = 86_400.0
 N_USERS = 3
@@ -64,6 +71,18 @@ def test_text_vectors_smaller_than_the_size_are_filled_up_with_zeros() -> None:
     projected = project_text_vectors(random_vectors(10, 3), size=5)
     assert projected.shape == (10, 5)
     assert not projected[:, 3:].any()
+
+
+@pytest.mark.parametrize("width", [3, 4, 20])
+def test_content_that_comes_later_gets_the_place_that_it_would_have_had(width: int) -> None:
+    vectors = random_vectors(50, width)
+    projection = learn_text_projection(vectors, size=4)
+    for rows in ([7], [49, 0, 3]):
+        np.testing.assert_allclose(projection.of(vectors[rows]), project_text_vectors(vectors, size=4)[rows], atol=1e-6)
+    later = random_vectors(5, width, seed=2)
+    np.testing.assert_allclose(lengths(projection.of(later)), 1.0, atol=1e-6)
+    between = projection.of(unit_rows(later + vectors[:5]))
+    assert ((between * projection.of(vectors[:5])).sum(axis=1) > 0).all()
 
 
 @pytest.mark.parametrize("bad", [0.0, np.nan, np.inf])
