@@ -8,22 +8,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lib.core.defaults import TEXT_SIZE
 from lib.core.embeddings import project_text_vectors
 from lib.core.half_lives import DEFAULT_POSITION
 from lib.core.ranker.half_life import blend_weights, choose_position
-from lib.core.ranker.items import log_popularity, popularity_of
+from lib.core.ranker.items import log_popularity, popularity_of, seen_between
 from lib.core.ranker.log import Floats, Indices, Log, first_reads, make_log
+from lib.core.ranker.profiles import profiles_of
+from lib.core.ranker.reads import user_reads
 from lib.core.ranker.serving import rank_users
 from lib.core.ranker.site import site_at
 from lib.core.ranker.training import Trained, train
 from lib.core.ranking import top_n
-from lib.core.taste.circle_settings import choose_circle_actions
 from lib.core.taste.learned_map import map_users
 from lib.core.taste.learning import Taste, learn_taste
-from lib.core.taste.new_items import learn_circle_taste, new_item_vectors, own_tastes_in_log
+from lib.core.taste.new_items import user_tastes
 from lib.core.taste.states import embed_log
 from lib.jobs.build_model import Training, ranker_vectors
 from lib.settings import Settings
@@ -35,12 +35,10 @@ SECONDS_PER_DAY = 86_400.0
 
 @dataclass(frozen=True)
 class _Learned:
-    """What is known at a cut: the log with what the app says of content, tastes, and the vectors (n_ranked_users, d) of
-    the users to rank for, before the map."""
+    """What is known at a cut: the log with what the app says of content, and tastes."""
 
     training: Training
     taste: Taste
-    states: NDArray[np.float32]
     half_life_seconds: float  # of interests
 
 
@@ -96,8 +94,7 @@ def _learn(cut: Cut, content: Content | None, settings: Settings) -> _Learned:
     training = training_at_cut(cut, content)
     half_life_seconds = settings.interest_half_life_days * SECONDS_PER_DAY
     taste = learn_taste(training.log, cut.now, training.text, half_life_seconds=half_life_seconds)
-    states = embed_log(training.log, cut.now, taste.vectors, half_life_seconds=half_life_seconds)
-    return _Learned(training, taste, states[: cut.n_ranked_users], half_life_seconds)
+    return _Learned(training, taste, half_life_seconds)
 
 
 def _by_ranker(cut: Cut, learned: _Learned, settings: Settings) -> Iterator[Indices]:
@@ -108,26 +105,26 @@ def _by_ranker(cut: Cut, learned: _Learned, settings: Settings) -> Iterator[Indi
 
 
 def _by_embedding(cut: Cut, learned: _Learned) -> Iterator[Indices]:
-    embeddings = map_users(learned.states, learned.taste.learned_map)
-    vectors = learned.taste.vectors[cut.candidates]
+    taste, log = learned.taste, learned.training.log
+    states = embed_log(log, cut.now, taste.vectors, half_life_seconds=learned.half_life_seconds)
+    embeddings = map_users(states[: cut.n_ranked_users], taste.learned_map)
+    vectors = taste.vectors[cut.candidates]
     for embedding, excluded in zip(embeddings, seen_candidates(cut), strict=True):
         n = LIST_LENGTH if embedding.any() else 0
         yield cut.candidates[top_n(vectors @ embedding, n, excluded=excluded)]
 
 
 def _new_items(cut: Cut, learned: _Learned) -> Iterator[Indices]:
-    """Nobody has acted on a new item: its content vector is all of it. (Production orders such content by date yet.)"""
-    own = own_tastes_in_log(
-        learned.training.log,
-        cut.now,
-        np.arange(cut.n_ranked_users),
+    """Nobody has acted on a new item: its content vector is all of it."""
+    log, users = learned.training.log.before(cut.now), np.arange(cut.n_ranked_users)
+    tastes = user_tastes(
+        learned.taste.new_items,
+        profiles_of(user_reads(first_reads(log)), users),
+        seen_between(log)[0],
         learned.training.text,
+        learned.taste.circles,
+        cut.now,
         half_life_seconds=learned.half_life_seconds,
     )
-    known = (learned.training.log, cut.now, learned.training.text, learned.taste.vectors)
-    circle = learn_circle_taste(*known, half_life_seconds=learned.half_life_seconds)
-    actions = choose_circle_actions(*known, half_life_seconds=learned.half_life_seconds)
-    vectors = new_item_vectors(own, circle.of(learned.states), actions)
-    new = learned.training.text[cut.new_candidates]
-    for vector in vectors:
-        yield cut.new_candidates[top_n(new @ vector, LIST_LENGTH)]
+    for user in users.tolist():
+        yield cut.new_candidates[top_n(tastes.of(user, cut.new_candidates), LIST_LENGTH)]

@@ -35,14 +35,20 @@ class Reads:
     reach: Floats  # (n_items,) sum of 1/|v| over the readers v
 
 
+def user_reads(reads: Log) -> UserReads:
+    """First reads (in order of time), user by user."""
+    grouped = group_by(reads.users, reads.n_users)
+    by_user = reads.take(grouped.rows)
+    return UserReads(by_user.users, by_user.items, by_user.times, grouped.starts[1:])
+
+
 def prepare(reads: Log, now: float) -> Reads:
     """Sorts first reads (in order of time) and computes what is the same for all rows."""
-    grouped = group_by(reads.users, reads.n_users)
-    sorted_reads = reads.take(grouped.rows)
-    by_user = UserReads(sorted_reads.users, sorted_reads.items, sorted_reads.times, grouped.starts[1:])
+    by_user = user_reads(reads)
     counts = np.bincount(by_user.items, minlength=reads.n_items)
-    idf: Floats = np.log1p(np.count_nonzero(grouped.sizes()) / (counts + 1.0))
-    begins = np.maximum(grouped.starts[:-1], by_user.ends - _READS_PER_USER)
+    sizes = np.diff(by_user.ends, prepend=0)
+    idf: Floats = np.log1p(np.count_nonzero(sizes) / (counts + 1.0))
+    begins = by_user.ends - np.minimum(sizes, _READS_PER_USER)
     inverse = _inverse_norms(by_user, begins, idf)
     ages = (now - by_user.times) / DAY
     return Reads(

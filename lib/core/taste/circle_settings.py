@@ -1,30 +1,33 @@
 """How much a user's circle counts for new items, chosen by replaying the log's latest newcomers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from lib.core.embeddings import Floats, Indices, Vectors
-from lib.core.ranker.log import Log
+from lib.core.embeddings import Floats, Vectors
+from lib.core.ranker.items import seen_between
+from lib.core.ranker.log import Log, first_reads
+from lib.core.ranker.profiles import profiles_of
+from lib.core.ranker.reads import user_reads
 from lib.core.taste.held_back import choose, hold_back, ndcg_per_user
-from lib.core.taste.log_parts import of_users, sample_users, time_of_share
-from lib.core.taste.new_items import learn_circle_taste, new_item_vectors, own_tastes_in_log
-from lib.core.taste.states import embed_log
+from lib.core.taste.log_parts import sample_users, time_of_share
+from lib.core.taste.new_items import learn_new_item_taste, user_tastes
 
-DEFAULT_CIRCLE_ACTIONS = 8.0
-CIRCLE_ACTIONS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+DEFAULT_CIRCLE_READS = 8.0
+CIRCLE_READS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _HELD_BACK = 0.1  # of the positive actions
 _CLEAR_OF_CHANCE = 3.0  # standard errors over users; few items decide, so the error over items is some times larger
 _MAX_ACTIONS = 200_000
 _MAX_USERS = 1_000
 
 
-def choose_circle_actions(
+def choose_circle_reads(
     log: Log,
     now: float,
     content: Vectors,
     item_vectors: Vectors,
     *,
     half_life_seconds: float,
-    default: float = DEFAULT_CIRCLE_ACTIONS,
+    default: float = DEFAULT_CIRCLE_READS,
     may_continue: Callable[[], bool] = lambda: True,
 ) -> float:
     """The best for the newcomers of the log's last tenth before `now`, or the default where none is clearly better.
@@ -39,19 +42,15 @@ def choose_circle_actions(
     held = hold_back(log, start, newcomers=True, max_users=_MAX_USERS)
     if len(held.users) == 0:
         return default
-    own, circle = _tastes(log, start, held.users, content, item_vectors, half_life_seconds)
+    earlier = log.before(start)
+    first_seen, profiles = seen_between(earlier)[0], profiles_of(user_reads(first_reads(earlier)), held.users)
+    taste, circles = learn_new_item_taste(
+        earlier, start, content, item_vectors, half_life_seconds=half_life_seconds, circle_reads=default
+    )
 
-    def ndcg(circle_actions: float) -> Floats:
-        return ndcg_per_user(held, new_item_vectors(own, circle, circle_actions), content)
+    def ndcg(circle_reads: float) -> Floats:
+        chosen = replace(taste, circle_reads=circle_reads)
+        known = (chosen, profiles, first_seen, content, circles, start)
+        return ndcg_per_user(held, user_tastes(*known, half_life_seconds=half_life_seconds).users, content)
 
-    return choose(default, CIRCLE_ACTIONS, ndcg, may_continue=may_continue, clear=_CLEAR_OF_CHANCE)
-
-
-def _tastes(
-    log: Log, now: float, users: Indices, content: Vectors, item_vectors: Vectors, half_life_seconds: float
-) -> tuple[Floats, Vectors]:
-    """The own taste of `users` (u, c) by the log before `now`, and that of their circles (u, c)."""
-    own = own_tastes_in_log(log, now, users, content, half_life_seconds=half_life_seconds)
-    states = embed_log(of_users(log, users), now, item_vectors, half_life_seconds=half_life_seconds)
-    circles = learn_circle_taste(log, now, content, item_vectors, half_life_seconds=half_life_seconds)
-    return own, circles.of(states)
+    return choose(default, CIRCLE_READS, ndcg, may_continue=may_continue, clear=_CLEAR_OF_CHANCE)

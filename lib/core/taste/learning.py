@@ -1,4 +1,4 @@
-"""What one run of learning finds out about tastes: item vectors, and the map for users."""
+"""What one run of learning finds out about tastes: item vectors, the map for users, and who reads the new."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,16 +7,21 @@ from lib.core.co_reads import learn_item_vectors
 from lib.core.defaults import LEARNED_SIZE, TEXT_SHARE
 from lib.core.embeddings import Floats, Vectors, join_vectors
 from lib.core.ranker.log import Log
+from lib.core.taste.circle_settings import choose_circle_reads
 from lib.core.taste.learned_map import learn_map
 from lib.core.taste.map_settings import choose_map_settings
+from lib.core.taste.new_items import NewItemTaste, learn_new_item_taste
 
 
 @dataclass(frozen=True)
 class Taste:
-    """`vectors` (n, d) of items, unit rows or zeros; `learned_map` (d, d) for users' vectors."""
+    """`vectors` (n, d) of items, unit rows or zeros; `learned_map` (d, d) for users' vectors; `circles` (n, c), what of
+    the new is read by those who read an item."""
 
     vectors: Vectors
     learned_map: Floats
+    new_items: NewItemTaste
+    circles: Vectors
 
 
 def learn_taste(
@@ -40,10 +45,11 @@ def learn_taste(
         half_life_seconds=half_life_seconds,
         may_continue=may_continue,
     )
-    return Taste(
-        vectors=vectors,
-        learned_map=learn_map(log, now, vectors, settings, half_life_seconds=half_life_seconds),
-    )
+    learned_map = learn_map(log, now, vectors, settings, half_life_seconds=half_life_seconds)
+    known = (log, now, text, vectors)
+    reads = choose_circle_reads(*known, half_life_seconds=half_life_seconds, may_continue=may_continue)
+    new_items, circles = learn_new_item_taste(*known, half_life_seconds=half_life_seconds, circle_reads=reads)
+    return Taste(vectors, learned_map, new_items, circles)
 
 
 def item_vectors(log: Log, text: Vectors) -> Vectors:

@@ -2,7 +2,7 @@ import pytest
 
 from lib.core.ranker.log import DAY, Log, Vectors
 from lib.core.taste import circle_settings
-from lib.core.taste.circle_settings import choose_circle_actions
+from lib.core.taste.circle_settings import choose_circle_reads
 from tests.core.ranker.logs import NOW, random_log
 from tests.core.taste.sites import HALF_LIFE, circles_site, random_vectors, scaled
 
@@ -10,7 +10,7 @@ Site = tuple[Log, Vectors, Vectors]
 
 
 def chosen(site: Site, *, now: float = NOW, half_life: float = HALF_LIFE, default: float = 8.0) -> float:
-    return choose_circle_actions(*(site[0], now, site[1], site[2]), half_life_seconds=half_life, default=default)
+    return choose_circle_reads(*(site[0], now, site[1], site[2]), half_life_seconds=half_life, default=default)
 
 
 def test_the_circle_counts_for_much_where_it_tells_what_is_read() -> None:
@@ -53,7 +53,7 @@ def test_it_stops_when_it_may_not_continue() -> None:
         asked.append(len(asked) < 3)
         return asked[-1]
 
-    some = choose_circle_actions(
+    some = choose_circle_reads(
         log, NOW, content, vectors, half_life_seconds=HALF_LIFE, default=0.0, may_continue=may_continue
     )
     assert some in (0.0, 1.0, 2.0)
