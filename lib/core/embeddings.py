@@ -36,8 +36,8 @@ class TextProjection:
 def learn_text_projection(vectors: NDArray[np.floating], *, size: int) -> TextProjection:
     """Onto the principal axes of content vectors (n, M) at unit length. Rows as above have no part in it."""
     rows = unit_rows(vectors[_present_rows(vectors)])
-    centre = rows.mean(axis=0, dtype=np.float64) if len(rows) else np.zeros(vectors.shape[1])
-    centre = centre.astype(np.float32)
+    total: Floats = rows.sum(axis=0, dtype=np.float64)
+    centre = (total / max(len(rows), 1)).astype(np.float32)
     return TextProjection(centre, _principal_axes(rows - centre, size))
 
 

@@ -6,32 +6,54 @@ from numpy.typing import NDArray
 Indices = NDArray[np.intp]
 
 PAGE = 20  # items that a user sees together
-_FIRST_NEW = PAGE // 2  # place of the first new one, of one a page; the discovery has the page's last place
+NEW_PER_PAGE = 1  # where the settings say nothing else
+MOST_NEW_PER_PAGE = PAGE // 2  # with more, the discovery's place would be theirs
+MOST_NEW = 200  # candidates that nobody has met: each is read and ranked for everybody
+FEWEST_NEW = 50  # where that many are there, however old: a catalogue's dates may be from long before it came in
 
 
-def with_discovery(order: Indices, signal: NDArray[np.floating]) -> Indices:
-    """`order` (n,) of candidates, best first, with the last place of the first page given to one from beyond it, that
+def new_candidates(published_at: NDArray[np.floating], *, since: float) -> Indices:
+    """Which of the items that nobody has met (n,) are candidates, the newest first and the lower index of equals: those
+    published since then, at most MOST_NEW, and where they are fewer than FEWEST_NEW the next older ones too.
+
+    Times are unix seconds, -inf where they aren't known.
+    """
+    newest = np.argsort(-published_at, kind="stable")[:MOST_NEW]
+    recent = int(np.count_nonzero(published_at[newest] >= since))
+    return newest[: max(recent, FEWEST_NEW)]
+
+
+def with_exploration(order: Indices, signal: NDArray[np.floating], is_new: NDArray[np.bool_], per_page: int) -> Indices:
+    """`order` (n,) of candidates, best first and the new ones last, with new ones in their places and in the last of
+    the first page a discovery, of the highest `signal` (n,)."""
+    in_first_page = min(per_page, int(is_new.sum()))
+    order = with_discovery(order, signal, page=PAGE - in_first_page)
+    return order[with_new_ones(is_new[order], per_page=per_page)]
+
+
+def with_discovery(order: Indices, signal: NDArray[np.floating], *, page: int = PAGE) -> Indices:
+    """`order` (n,) of candidates, best first, with the last place of the first `page` given to one from beyond it, that
     of the highest `signal` (n,): what neighbours say most for, if anything.
     """
-    later = order[PAGE:]
+    later = order[page:]
     if len(later) == 0 or signal[later].max() <= 0:
         return order
     found = later[np.argmax(signal[later])]
     kept = order[order != found]
-    return np.insert(kept, PAGE - 1, found)
+    return np.insert(kept, page - 1, found)
 
 
-def with_new_ones(is_new: NDArray[np.bool_]) -> Indices:
-    """Positions in a list (k,), so ordered that new items come forward to their share of it, one a page.
-
-    They keep their order, and so does all else. One that stands high by itself stays where it is and counts.
+def with_new_ones(is_new: NDArray[np.bool_], *, per_page: int) -> Indices:
+    """Positions in a list (k,) whose new items come last, so ordered that these come forward to their share of it: that
+    many a page, evenly spaced, so that a single one stands in the page's middle. They keep their order, and so does all
+    else.
     """
     usual, new = list(np.flatnonzero(~is_new)), list(np.flatnonzero(is_new))
     order: list[int] = []
     shown = 0
     while usual or new:
-        due = (len(order) + 1 + PAGE - _FIRST_NEW) // PAGE > shown
-        if new and (due or not usual or new[0] < usual[0]):
+        due = ((len(order) + 1) * per_page + PAGE // 2) // PAGE > shown
+        if new and (due or not usual):
             shown += 1
             order.append(int(new.pop(0)))
         else:

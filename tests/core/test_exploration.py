@@ -1,10 +1,40 @@
 """Places for what would hardly ever be shown otherwise."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.core.exploration import PAGE, with_discovery, with_new_ones
+from lib.core.exploration import (
+    FEWEST_NEW,
+    MOST_NEW,
+    MOST_NEW_PER_PAGE,
+    PAGE,
+    new_candidates,
+    with_discovery,
+    with_exploration,
+    with_new_ones,
+)
+
+
+@pytest.mark.parametrize(
+    ("recent", "n"),
+    [
+        pytest.param(0, FEWEST_NEW, id="old ones in any case"),
+        pytest.param(FEWEST_NEW - 1, FEWEST_NEW, id="an old one beside the recent"),
+        pytest.param(FEWEST_NEW + 1, FEWEST_NEW + 1, id="all that is recent"),
+        pytest.param(MOST_NEW + 1, MOST_NEW, id="no more than a read can rank"),
+    ],
+)
+def test_candidates_are_what_was_published_lately_the_newest_first(recent: int, n: int) -> None:
+    ages = np.random.default_rng(1).permutation(np.append(np.linspace(0, 10, recent), np.linspace(11, 99, 300)))
+    found = new_candidates(-ages, since=-10.0)
+    assert ages[found].tolist() == np.sort(ages)[:n].tolist()
+
+
+def test_what_has_no_date_comes_last_and_the_lower_index_first_among_equals() -> None:
+    assert new_candidates(np.array([-np.inf, 1.0, 2.0, -np.inf, 2.0]), since=2.0).tolist() == [2, 4, 1, 0, 3]
+    assert new_candidates(np.zeros(0), since=0.0).tolist() == []
 
 
 def test_what_neighbours_say_most_for_beyond_the_first_page_gets_its_last_place() -> None:
@@ -21,27 +51,36 @@ def test_a_list_of_one_page_or_without_a_signal_stays_as_it_is() -> None:
     assert with_discovery(np.arange(0), np.zeros(0)).tolist() == []
 
 
-def test_new_items_from_the_end_get_one_place_a_page() -> None:
-    is_new = np.arange(100) >= 96
-    order = with_new_ones(is_new).tolist()
-    assert [place for place, item in enumerate(order) if item >= 96] == [9, 29, 49, 69]
+@pytest.mark.parametrize(
+    ("per_page", "places"),
+    [(0, [96, 97, 98, 99]), (1, [9, 29, 49, 69]), (2, [4, 14, 24, 34]), (10, [0, 2, 4, 6])],
+)
+def test_new_items_from_the_end_get_their_places_on_each_page(per_page: int, places: list[int]) -> None:
+    order = with_new_ones(np.arange(100) >= 96, per_page=per_page).tolist()
+    assert [place for place, item in enumerate(order) if item >= 96] == places
     assert [item for item in order if item < 96] == list(range(96))
+    assert [item for item in order if item >= 96] == [96, 97, 98, 99]
 
 
-def test_a_new_item_that_stands_high_by_itself_stays_and_counts() -> None:
-    is_new = np.zeros(60, bool)
-    is_new[[2, 58, 59]] = True
-    order = with_new_ones(is_new).tolist()
-    assert [place for place, item in enumerate(order) if is_new[item]] == [2, 29, 49]
+@pytest.mark.parametrize("per_page", range(MOST_NEW_PER_PAGE + 1))
+@pytest.mark.parametrize("n_new", [0, 1, 3, 40])
+def test_the_first_page_ends_with_a_discovery_whatever_is_new(per_page: int, n_new: int) -> None:
+    n = 100 + n_new
+    signal = np.zeros(n)
+    signal[70] = 1.0
+    is_new = np.arange(n) >= 100
+    order = with_exploration(np.arange(n), signal, is_new, per_page)
+    assert order[PAGE - 1] == 70
+    assert is_new[order[:PAGE]].sum() == min(per_page, n_new)
+    assert sorted(order.tolist()) == list(range(n))
 
 
-@given(st.lists(st.booleans(), max_size=90))
-def test_nothing_is_lost_and_no_page_has_more_new_items_than_its_share_by_this(is_new: list[bool]) -> None:
-    mask = np.array(is_new, dtype=bool)
-    order = with_new_ones(mask)
-    assert sorted(order) == list(range(len(is_new)))
-    assert all(np.diff(order[~mask[order]]) > 0)
-    for place in range(len(order)):
-        before, without = mask[order[: place + 1]].sum(), mask[: place + 1].sum()
-        if (~mask[order[place + 1 :]]).any():
-            assert before <= max(without, (place + 1 + PAGE // 2) // PAGE)
+@given(st.integers(0, 90), st.integers(0, 90), st.integers(0, MOST_NEW_PER_PAGE))
+def test_nothing_is_lost_and_no_place_comes_before_it_is_due(usual: int, new: int, per_page: int) -> None:
+    is_new = np.arange(usual + new) >= usual
+    order = with_new_ones(is_new, per_page=per_page)
+    assert sorted(order) == list(range(usual + new))
+    assert all((np.diff(order[is_new[order] == kind]) > 0).all() for kind in (True, False))
+    for n in range(1, usual + new + 1):
+        if not is_new[order[n - 1 :]].all():
+            assert is_new[order[:n]].sum() == min(new, (n * per_page + PAGE // 2) // PAGE)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.core.defaults import POPULARITY_WEIGHT
-from lib.core.exploration import with_discovery, with_new_ones
+from lib.core.exploration import NEW_PER_PAGE, with_exploration
 from lib.core.ranker.features import Candidates, candidates_of, feature_names
 from lib.core.ranker.half_life import popular_scores
 from lib.core.ranker.items import GLOBAL_NAMES, N_HALF_LIVES
-from lib.core.ranker.log import Floats, Indices, Mask, Vectors
+from lib.core.ranker.log import Floats, Indices, Mask
 from lib.core.ranker.profiles import profiles_of
 from lib.core.ranker.similar import most_similar
 from lib.core.ranker.site import Site
@@ -18,9 +18,11 @@ from lib.core.ranker.softmax_ranker import Model, columns_of
 from lib.core.ranker.sources import Signals, sources_of, standard_scores
 from lib.core.ranker.trained import Trained
 from lib.core.ranking import top_n
+from lib.core.taste.new_items import UserTastes
 
 _KNN = feature_names(0).index("knn")
 _USERS_AT_ONCE = 256  # whose candidates with features are some 20 MB
+_BELOW = 2.0  # the new are this far below what is known; their cosines lie between -1 and 1
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,21 @@ class Ranked:
     similar_to: Indices  # the item that the user read which speaks most for a personal one; -1 for others, or none
 
 
-def rank_users(site: Site, trained: Trained, users: Indices, *, n: int) -> list[Ranked]:
+def rank_users(
+    site: Site,
+    trained: Trained,
+    users: Indices,
+    *,
+    n: int,
+    tastes: UserTastes | None = None,
+    new_per_page: int = NEW_PER_PAGE,
+) -> list[Ranked]:
     """The best `n` of each user's candidates, the lower index first among equals; fewer where there are fewer. A few
     places are kept for what would hardly be shown otherwise (lib/core/exploration.py).
 
     A user with reads is ranked by the model, or where there is none that knows the site's features, by
-    z(cosine to his vector) + 2 z(log popularity); a user without by popularity.
+    z(cosine to his vector) + 2 z(log popularity); a user without by popularity. What nobody has met comes after all
+    else, by `tastes`, which are of the site's users and items, and `new_per_page` of it come forward.
     """
     model = trained.model
     if model is not None and len(model.mean) != len(feature_names(len(site.items.vectors))):
@@ -47,7 +58,9 @@ def rank_users(site: Site, trained: Trained, users: Indices, *, n: int) -> list[
     for k in range(0, len(users), _USERS_AT_ONCE):
         some = users[k : k + _USERS_AT_ONCE]
         for user, own in zip(some, _one_by_one(candidates_of(site, some)), strict=True):
-            lists.append(_rank(site, trained.position, model, user, own, n))
+            signals = _signals(model, trained.position, own)
+            fits = np.zeros(len(own.items)) if tastes is None else tastes.of(user, own.items)
+            lists.append(_rank(site, user, own, signals, fits, n=n, new_per_page=new_per_page))
     return lists
 
 
@@ -63,13 +76,13 @@ def _one_by_one(candidates: Candidates) -> Iterator[Candidates]:
         )
 
 
-def _rank(site: Site, position: float, model: Model | None, user: int, own: Candidates, n: int) -> Ranked:
-    """The list of one user out of his candidates."""
-    signals = _signals(model, position, own)
-    scores = signals.personal + signals.everybody
-    if model is not None and own.n_reads[0] > 0:
-        scores = _below_what_is_known(scores, site.items.met[own.items])
-    best = _with_exploration(top_n(scores, len(scores)), own.features[:, _KNN], site.items.met[own.items])[:n]
+def _rank(
+    site: Site, user: int, own: Candidates, signals: Signals, fits: Floats, *, n: int, new_per_page: int
+) -> Ranked:
+    """The list of one user out of his candidates (m,); `fits` (m,) say how well their content suits him."""
+    is_new = ~site.items.met[own.items]
+    scores = _with_new_below(signals.personal + signals.everybody, is_new, fits)
+    best = with_exploration(top_n(scores, len(scores)), own.features[:, _KNN], is_new, new_per_page)[:n]
     items = own.items[best]
     sources = sources_of(signals, own.features[:, :N_HALF_LIVES], site.items.readers[own.items], best)
     similar_to = np.full(len(items), -1)
@@ -77,12 +90,6 @@ def _rank(site: Site, position: float, model: Model | None, user: int, own: Cand
     if len(personal):
         similar_to[personal] = most_similar(site, profiles_of(site.reads, np.array([user])), items[personal])
     return Ranked(items, scores[best], sources, similar_to)
-
-
-def _with_exploration(order: Indices, knn: Vectors, met: Mask) -> Indices:
-    """The candidates (n,) in `order`, with a place for a discovery and one a page for what nobody has met."""
-    order = with_discovery(order, knn)
-    return order if met.all() else order[with_new_ones(~met[order])]
 
 
 def _signals(model: Model | None, position: float, own: Candidates) -> Signals:
@@ -98,8 +105,8 @@ def _signals(model: Model | None, position: float, own: Candidates) -> Signals:
     return Signals(columns[:, n_global:] @ weights[n_global:], columns[:, :n_global] @ weights[:n_global])
 
 
-def _below_what_is_known(scores: Floats, met: Mask) -> Floats:
-    """Scores (n,) with those of items that nobody has met below all others: the ranker has learned from none such."""
-    if met.all() or not met.any():
-        return scores
-    return np.where(met, scores, scores[met].min() - 1.0)
+def _with_new_below(scores: Floats, is_new: Mask, fits: Floats) -> Floats:
+    """Scores (n,) with those of the new by how well they fit (cosines), below all others: nobody has read one, so
+    neither a ranker nor popularity knows what they are worth beside the rest."""
+    lowest = scores[~is_new].min() if not is_new.all() else 0.0
+    return np.where(is_new, lowest - _BELOW + fits, scores)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.embeddings import unit_rows
 from lib.core.exploration import with_discovery
 from lib.core.half_lives import DEFAULT_POSITION
 from lib.core.ranker import personal_pool
@@ -20,6 +21,7 @@ from lib.core.ranker.similar import most_similar
 from lib.core.ranker.site import Site, site_at
 from lib.core.ranker.softmax_ranker import scores
 from lib.core.ranker.training import Trained
+from lib.core.taste.new_items import UserTastes
 from tests.core.ranker.logs import NOW, VECTORS, assert_same, community_log, log_of, part_of, random_log
 from tests.core.ranker.test_features import personal_items
 
@@ -210,6 +212,34 @@ def test_what_nobody_has_met_has_one_place_a_page_and_comes_after_all_that_the_r
     assert places[: len(kept)].tolist() == kept
     assert places[len(kept) :].tolist() == list(range(n - 10 + len(kept), n))
     assert np.isfinite(ranked.scores).all()
+
+
+@pytest.mark.parametrize("has_model", [True, False])
+def test_what_nobody_has_met_comes_by_each_ones_taste_and_the_lower_index_where_that_says_nothing(
+    trained: Trained, has_model: bool
+) -> None:
+    """The last user has read nothing. Nothing is known of what 86 and 89 are about, and nothing of user 5's taste."""
+    log = community_log(3, n_items=80)
+    log = dataclasses.replace(log, n_items=90, n_users=log.n_users + 1)
+    site = site_at(log, NOW, VECTORS)
+    site.items.available[80:] = True
+    site.pool[80:] = True
+    random = np.random.default_rng(1)
+    users, content = (unit_rows(random.standard_normal((n, 3))) for n in (log.n_users, 90))
+    content[[86, 89]] = 0.0
+    users[5] = 0.0
+    chosen = np.array([0, 5, log.n_users - 1])
+    lists = rank_users(
+        site, trained if has_model else WITHOUT_MODEL, chosen, n=90, tastes=UserTastes(users, content), new_per_page=2
+    )
+    for user, ranked in zip(chosen, lists, strict=True):
+        is_new = ranked.items >= 80
+        fits = content[80:] @ users[user]
+        assert ranked.items[is_new].tolist() == (80 + np.argsort(-fits, kind="stable")).tolist()
+        lowest = ranked.scores[~is_new].min()
+        np.testing.assert_allclose(ranked.scores[is_new], lowest - 2.0 + np.sort(fits)[::-1], atol=1e-5)
+        assert np.flatnonzero(is_new)[:4].tolist() == [4, 14, 24, 34]
+    assert lists[1].items[lists[1].items >= 80].tolist() == list(range(80, 90))
 
 
 @pytest.mark.parametrize("n_actions", [0, 1, 5])
