@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lib.core.actions import ACTION_NAMES
+from lib.core.defaults import MOST_NEW_PER_PAGE
 from lib.core.schedules import interval_problem
 
 DEFAULT_WEIGHTS = {
@@ -122,6 +123,8 @@ TUNABLES: dict[str, Callable[[str], Any]] = {
     "POPULARITY_HALF_LIFE_HOURS": _number(1, 10_000),
     "MODEL_MAX_AGE_HOURS": _number(0, 8_760),
     "MODEL_MAX_ACTIONS": _whole(1_000, 20_000_000),
+    "NEW_CONTENT_MAX_AGE_DAYS": _number(0.01, 36_500),
+    "NEW_ITEMS_PER_PAGE": _whole(0, MOST_NEW_PER_PAGE),
     "ACTIVE_USER_DAYS": _number(0.01, 3_650),
     "CACHE_TTL_SECONDS": _whole(10, 604_800),
     "RETENTION_DAYS": _whole(1, 36_500),

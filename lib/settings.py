@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from lib.core.defaults import HISTORY_LENGTH, INTEREST_HALF_LIFE_DAYS
+from lib.core.defaults import HISTORY_LENGTH, INTEREST_HALF_LIFE_DAYS, NEW_PER_PAGE
 from lib.core.half_lives import position_of
 from lib.errors import SettingsError
 from lib.setting_values import (
@@ -66,6 +66,8 @@ class Settings:
     popularity_half_life_hours: float | None = None  # None: chosen by replaying the log
     model_max_age_hours: float = 12.0
     model_max_actions: int = 1_000_000
+    new_content_max_age_days: float = 30.0
+    new_items_per_page: int = NEW_PER_PAGE
     active_user_days: float = 7.0
     cache_ttl_seconds: int = 7_200
     retention_days: int = 365

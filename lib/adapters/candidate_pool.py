@@ -10,10 +10,10 @@ import numpy as np
 from lib.adapters.database import Connection
 from lib.adapters.item_store import CatalogueRow, read_catalogue
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.exploration import new_candidates
 from lib.core.popularity import carry
 from lib.core.ranker.site import everybodys_candidates
 
-NEWEST = 50  # content that nobody has met yet
 SMALL = 1_000  # contents, which take a few milliseconds to read; 5,000 take 30 and 50,000 some 250
 KEPT_SECONDS = 30.0  # for which the candidates out of more are kept
 MOST_KEPT = 50  # languages: one that nobody writes in costs a look, not memory
@@ -28,17 +28,18 @@ class CandidatePool:
         self._lock = threading.Lock()
         self._kept: dict[tuple[int | None, str | None], tuple[float, list[str]]] = {}  # by model and language
 
-    def read(self, connection: Connection, version: int | None, *, language: str | None, now: float) -> list[str]:
-        """The ids of the most popular at each half-life and of the newest, those that nobody has met last.
-
-        `now` is in unix seconds.
+    def read(
+        self, connection: Connection, version: int | None, *, language: str | None, now: float, new_since: float
+    ) -> list[str]:
+        """The ids of the most popular at each half-life and of the newest, then those that nobody has met, the newest
+        first (lib/core/exploration.py). Times are in unix seconds.
         """
         with self._lock:
             until, content_ids = self._kept.get((version, language), (0.0, []))
         if time.monotonic() < until:
             return content_ids
         catalogue = read_catalogue(connection, version, language=language)
-        content_ids = candidates_for_everybody(catalogue, now)
+        content_ids = candidates_for_everybody(catalogue, now, new_since=new_since)
         if len(catalogue) > SMALL:
             with self._lock:
                 fresh = {key: kept for key, kept in self._kept.items() if kept[0] > time.monotonic()}
@@ -47,17 +48,21 @@ class CandidatePool:
         return content_ids
 
 
-def candidates_for_everybody(catalogue: Sequence[CatalogueRow], now: float) -> list[str]:
-    """The ids; of what nobody has met the newest."""
+def candidates_for_everybody(catalogue: Sequence[CatalogueRow], now: float, *, new_since: float) -> list[str]:
+    """The ids, those that nobody has met last."""
     met = [row for row in catalogue if _is_met(row)]
-    unmet = [row for row in catalogue if not _is_met(row)]
-    unmet.sort(key=lambda row: -(row.published_at or 0.0))
     # What the model doesn't know as met was met after its building: at its latest action, as far as can be told here.
     first_seen = [row.as_of if row.first_seen in (None, math.inf) else row.first_seen for row in met]
     as_of = np.array([-math.inf if row.as_of is None else row.as_of for row in met], dtype=float)
     sums = np.array([row.sums or NOTHING for row in met], dtype=float).reshape(len(met), len(NOTHING))
     pool = everybodys_candidates(carry(sums, as_of, now), np.array(first_seen, dtype=float))
-    return [met[index].content_id for index in np.flatnonzero(pool)] + [row.content_id for row in unmet[:NEWEST]]
+    unmet = [row for row in catalogue if not _is_met(row)]
+    return [met[index].content_id for index in np.flatnonzero(pool)] + _new_ones(unmet, since=new_since)
+
+
+def _new_ones(unmet: Sequence[CatalogueRow], *, since: float) -> list[str]:
+    published = np.array([-math.inf if row.published_at is None else row.published_at for row in unmet], dtype=float)
+    return [unmet[index].content_id for index in new_candidates(published, since=since)]
 
 
 def _is_met(row: CatalogueRow) -> bool:

@@ -11,25 +11,27 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lib.adapters.database import QUERIES, Connection
-from lib.core.defaults import EMBEDDING_SIZE
+from lib.core.defaults import EMBEDDING_SIZE, MODEL_FORMAT, TEXT_SIZE
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from lib.core.embeddings import TextProjection
+
 
 @dataclass(frozen=True)
 class Model:
     """One version of what is learned. `skipped`: rows of content whose vector had another size than most. The last two
-    are of lib/core/half_lives.py and (JSON) of lib/core/ranker/learned.py; None where an older release built it."""
+    are of lib/core/half_lives.py and (JSON) of lib/core/ranker/learned.py."""
 
     version: int
     built_at: datetime
     actions: int
     items: int
     skipped: int
-    position: float | None
-    learned: str | None
+    position: float
+    learned: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Event:
 
 
 def read_active_model(connection: Connection) -> Model | None:
-    row = connection.execute(QUERIES["active_model"], {"size": EMBEDDING_SIZE}).fetchone()
+    """None where there is none, or one that another release built, which may mean something else by all of it."""
+    row = connection.execute(QUERIES["active_model"], {"size": EMBEDDING_SIZE, "format": MODEL_FORMAT}).fetchone()
     return Model(*row) if row else None
 
 
@@ -78,6 +81,15 @@ def read_content_vectors(connection: Connection) -> list[tuple[str, NDArray[np.f
     return [(content_id, vector.to_numpy()) for content_id, vector in rows]
 
 
+def read_content_vectors_of(
+    connection: Connection, content_ids: Sequence[str], *, size: int
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """(content_id, vector) of those of `content_ids` that have one of that size."""
+    parameters = {"content_ids": list(content_ids), "size": size}
+    rows = connection.cursor(binary=True).execute(QUERIES["content_vectors_of"], parameters)
+    return [(content_id, vector.to_numpy()) for content_id, vector in rows]
+
+
 def add_model(
     connection: Connection,
     *,
@@ -89,19 +101,24 @@ def add_model(
     position: float,
     learned: str,
     learned_map: NDArray[np.floating],
+    text_projection: TextProjection | None,
 ) -> int:
     """Stores (n, d) vectors as a new version that nobody reads yet, and answers its number."""
+    import numpy as np
     from pgvector import Vector
 
+    axes = None if text_projection is None else np.column_stack([text_projection.centre, text_projection.axes])
     parameters = {
         "built_at": built_at,
         "size": vectors.shape[1],
+        "format": MODEL_FORMAT,
         "actions": actions,
         "items": len(content_ids),
         "skipped": skipped,
         "position": position,
         "learned": learned,
         "learned_map": learned_map.astype("<f4").tobytes(),
+        "text_projection": None if axes is None else axes.astype("<f4").tobytes(),
     }
     row = connection.execute(QUERIES["add_model"], parameters).fetchone()
     assert row is not None
@@ -114,13 +131,26 @@ def add_model(
 
 
 def read_learned_map(connection: Connection, model: Model) -> NDArray[np.float64]:
-    """The map (d, d) for users' vectors; the identity where an older release built the model."""
+    """The map (d, d) for users' vectors; the identity where the model has been deleted."""
     import numpy as np
 
     row = connection.execute(QUERIES["learned_map"], {"version": model.version}).fetchone()
-    if row is None or row[0] is None:
+    if row is None:
         return np.eye(EMBEDDING_SIZE)
     return np.frombuffer(row[0], "<f4").reshape(EMBEDDING_SIZE, EMBEDDING_SIZE).astype(np.float64)
+
+
+def read_text_projection(connection: Connection, version: int) -> TextProjection | None:
+    """None where the app had no vectors when the model was built."""
+    import numpy as np
+
+    from lib.core.embeddings import TextProjection
+
+    row = connection.execute(QUERIES["text_projection"], {"version": version}, binary=True).fetchone()
+    if row is None or row[0] is None:
+        return None
+    packed = np.frombuffer(row[0], "<f4").reshape(-1, 1 + TEXT_SIZE)
+    return TextProjection(packed[:, 0], packed[:, 1:])
 
 
 def activate_model(connection: Connection, version: int) -> None:

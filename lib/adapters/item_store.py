@@ -21,13 +21,14 @@ from lib.core.ranker.statistics import pack_statistics
 
 @dataclass(frozen=True)
 class StoredItem:
-    """One item as it is stored. `statistics` (S,) and `vectors` (d,) are as of the model's building and None for an
-    item that the model doesn't know; `sums` are as of `as_of`, None where nobody has met the item."""
+    """One item as it is stored. `statistics` (S,), `vectors` (d,) and `circle` (c,) are as of the model's building and
+    None for an item that the model doesn't know; `sums` are as of `as_of`, None where nobody has met the item."""
 
     content_id: str
     position: int | None
     statistics: NDArray[np.float64] | None
     vectors: NDArray[np.float32] | None
+    circle: NDArray[np.float32] | None
     as_of: float | None
     sums: NDArray[np.float64] | None
     available: bool
@@ -58,16 +59,24 @@ class CatalogueRow:
     first_seen: float | None
 
 
-def add_items(connection: Connection, version: int, content_ids: Sequence[str], items: Items, rows: Rows) -> None:
+def add_items(
+    connection: Connection,
+    version: int,
+    content_ids: Sequence[str],
+    items: Items,
+    rows: Rows,
+    circles: NDArray[np.float32],
+) -> None:
     """Stores all items of a model with their neighbours; an item's position is its index in `content_ids`."""
     statistics = pack_statistics(items)
     vectors = np.concatenate([np.zeros((len(content_ids), 0), np.float32), *items.vectors], axis=1, dtype=np.float32)
     with connection.cursor().copy(QUERIES["copy_items"]) as copy:
-        copy.set_types(["int8", "int4", "text", "float8[]", "bytea", "bytea", "bytea"])
+        copy.set_types(["int8", "int4", "text", "float8[]", "bytea", "bytea", "bytea", "bytea"])
         for position, content_id in enumerate(content_ids):
             row = slice(rows.starts[position], rows.starts[position + 1])
             packed = (
                 vectors[position].tobytes(),
+                _pack(circles[position], np.float32),
                 _pack(rows.items[row], np.int32),
                 _pack(rows.values[row], np.float32),
             )
@@ -108,11 +117,12 @@ def read_items(
             position,
             None if statistics is None else np.array(statistics, dtype=float),
             None if vectors is None else np.frombuffer(vectors, np.float32),
+            None if circle is None else np.frombuffer(circle, np.float32),
             as_of,
             None if sums is None else np.array(sums, dtype=float),
             available,
         )
-        for content_id, position, statistics, vectors, as_of, sums, available in rows
+        for content_id, position, statistics, vectors, circle, as_of, sums, available in rows
     ]
 
 

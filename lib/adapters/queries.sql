@@ -104,7 +104,7 @@ WITH wanted AS (
     SELECT unnest(%(content_ids)s::text[]) AS content_id
     UNION SELECT content_id FROM recs_items WHERE version = %(version)s AND position = ANY(%(positions)s)
 )
-SELECT w.content_id, i.position, i.statistics, i.vectors, p.as_of, p.sums, EXISTS (
+SELECT w.content_id, i.position, i.statistics, i.vectors, i.circle, p.as_of, p.sums, EXISTS (
            SELECT FROM ({recommendable}) r
            WHERE r.content_id = w.content_id AND (%(language)s::text IS NULL OR r.language = %(language)s))
 FROM wanted w
@@ -161,8 +161,9 @@ FROM content c JOIN recs_popularity p USING (content_id)
 WHERE c.available AND cardinality(c.topics) > 0 AND p.as_of >= %(since)s
 
 -- name: active_model
--- None where it is of a release whose vectors had another size.
-SELECT version, built_at, actions, items, skipped, half_life_position, learned FROM recs_models WHERE active AND size = %(size)s
+-- None where another release built it.
+SELECT version, built_at, actions, items, skipped, half_life_position, learned FROM recs_models
+WHERE active AND size = %(size)s AND format = %(format)s
 
 -- name: count_actions
 -- Counts no further than it matters.
@@ -177,18 +178,28 @@ FROM user_actions ORDER BY received_at DESC LIMIT %(limit)s
 SELECT content_id, embedding::vector FROM content WHERE embedding IS NOT NULL ORDER BY content_id COLLATE "C"
 
 -- name: add_model
-INSERT INTO recs_models (built_at, size, actions, items, skipped, half_life_position, learned, learned_map)
-VALUES (%(built_at)s, %(size)s, %(actions)s, %(items)s, %(skipped)s, %(position)s, %(learned)s, %(learned_map)s)
+INSERT INTO recs_models (built_at, size, format, actions, items, skipped, half_life_position, learned, learned_map,
+                         text_projection)
+VALUES (%(built_at)s, %(size)s, %(format)s, %(actions)s, %(items)s, %(skipped)s, %(position)s, %(learned)s,
+        %(learned_map)s, %(text_projection)s)
 RETURNING version
 
 -- name: learned_map
 SELECT learned_map FROM recs_models WHERE version = %(version)s
 
+-- name: text_projection
+SELECT text_projection FROM recs_models WHERE version = %(version)s
+
+-- name: content_vectors_of
+-- Of these, those that have one of that size.
+SELECT content_id, embedding::vector FROM content
+WHERE content_id = ANY(%(content_ids)s) AND vector_dims(embedding::vector) = %(size)s
+
 -- name: copy_item_vectors
 COPY recs_item_vectors (version, content_id, embedding) FROM STDIN (FORMAT binary)
 
 -- name: copy_items
-COPY recs_items (version, position, content_id, statistics, vectors, neighbours, neighbour_values)
+COPY recs_items (version, position, content_id, statistics, vectors, circle, neighbours, neighbour_values)
 FROM STDIN (FORMAT binary)
 
 -- name: retire_models

@@ -5,7 +5,7 @@ from pathlib import Path
 from lib.adapters.database import QUERIES, Connection, Database
 
 SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 
 _TEXT = ("text", "character varying")
 _TIME = ("timestamp with time zone",)

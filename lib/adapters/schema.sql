@@ -81,6 +81,13 @@ CREATE TABLE IF NOT EXISTS recs_items (
 );
 CREATE UNIQUE INDEX IF NOT EXISTS recs_items_by_content ON recs_items (version, content_id);
 
+-- What the circle of each item likes of the new (lib/core/taste/new_items.py), float32; what brings the app's content
+-- vectors to our size (lib/core/embeddings.py): float32, for each of their dimensions the centre and then the axes; and
+-- in which format (lib/core/defaults.py) a model is stored: what has another one counts as no model.
+ALTER TABLE recs_items ADD COLUMN IF NOT EXISTS circle bytea;
+ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS text_projection bytea;
+ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS format integer;
+
 -- Who asked to be forgotten, so that what arrives late doesn't bring him back. A keyed hash names nobody.
 CREATE TABLE IF NOT EXISTS recs_forgotten (
     user_hash    bytea PRIMARY KEY,
@@ -93,4 +100,4 @@ CREATE TABLE IF NOT EXISTS recs_state (
     value text NOT NULL
 );
 INSERT INTO recs_state VALUES ('hash_key', gen_random_uuid()::text || gen_random_uuid()::text) ON CONFLICT DO NOTHING;
-INSERT INTO recs_state VALUES ('schema', '3') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+INSERT INTO recs_state VALUES ('schema', '4') ON CONFLICT (name) DO UPDATE SET value = excluded.value;

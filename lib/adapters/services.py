@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # imported where they are made: an idle tick needs neither Po
     from lib.adapters.job_reports import JobReports
     from lib.adapters.qstash import QStashClient
     from lib.adapters.redis_client import RedisClient
+    from lib.adapters.text_vectors import TextVectors
 
 
 class Services:
@@ -60,6 +61,11 @@ class Services:
     def candidate_pool(self) -> CandidatePool:
         with self._making:
             return self._candidate_pool
+
+    @property
+    def text_vectors(self) -> TextVectors:
+        with self._making:
+            return self._text_vectors
 
     def close(self) -> None:
         made = vars(self)
@@ -123,3 +129,9 @@ class Services:
         from lib.adapters.candidate_pool import CandidatePool
 
         return CandidatePool()
+
+    @cached_property
+    def _text_vectors(self) -> TextVectors:
+        from lib.adapters.text_vectors import TextVectors
+
+        return TextVectors()

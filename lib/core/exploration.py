@@ -3,11 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.core.defaults import PAGE
+
 Indices = NDArray[np.intp]
 
-PAGE = 20  # items that a user sees together
-NEW_PER_PAGE = 1  # where the settings say nothing else
-MOST_NEW_PER_PAGE = PAGE // 2  # with more, the discovery's place would be theirs
 MOST_NEW = 200  # candidates that nobody has met: each is read and ranked for everybody
 FEWEST_NEW = 50  # where that many are there, however old: a catalogue's dates may be from long before it came in
 

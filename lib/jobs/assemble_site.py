@@ -2,7 +2,7 @@
 
 1. What the users have read and seen, and the neighbours of what they read lately (gather_reads.py).
 2. The candidates for everybody, out of everything that may be shown.
-3. All of those items as they stand now (gather_items.py).
+3. All of those items as they stand now (gather_items.py), and what is known of tastes in new ones.
 """
 
 from collections.abc import Sequence
@@ -10,31 +10,38 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.adapters.candidate_pool import CandidatePool
 from lib.adapters.database import Connection
 from lib.adapters.item_store import read_items, read_neighbours
+from lib.adapters.services import Services
+from lib.core.ranker.log import DAY, Vectors
+from lib.core.ranker.profiles import profiles_of
 from lib.core.ranker.site import Site
-from lib.jobs.gather_items import Basis, gather_items, gather_rows
+from lib.core.taste.new_items import UserTastes, user_tastes
+from lib.jobs.gather_items import Basis, gather_circles, gather_items, gather_rows, with_later_content
 from lib.jobs.gather_reads import gather_reads, personal_candidates
 
 
 @dataclass(frozen=True)
 class AssembledSite:
-    """`site` numbers its items by `content_ids` and its users by `user_ids`: those of whom the log knows anything."""
+    """`site` numbers its items by `content_ids` and its users by `user_ids`: those of whom the log knows anything.
+    `tastes` are of all of both, None where nothing is known of how the new is read."""
 
     site: Site
+    tastes: UserTastes | None
     content_ids: list[str]
     user_ids: list[str]
 
 
 def assemble_site(
-    connection: Connection, pool: CandidatePool, basis: Basis, user_ids: Sequence[str], *, language: str | None
+    connection: Connection, services: Services, basis: Basis, user_ids: Sequence[str], *, language: str | None
 ) -> AssembledSite:
     """What `rank_users` needs for these users. Without a model nothing is known but popularity and what was read."""
     now = basis.now.timestamp()
     reads = gather_reads(connection, user_ids, counted=basis.settings.positive_actions)
     neighbours = read_neighbours(connection, basis.version, reads.latest())
-    shared = pool.read(connection, basis.version, language=language, now=now)
+    shared = services.candidate_pool.read(
+        connection, basis.version, language=language, now=now, new_since=basis.new_since
+    )
     stored = read_items(
         connection,
         basis.version,
@@ -42,6 +49,7 @@ def assemble_site(
         positions=personal_candidates(reads, neighbours),
         language=language,
     )
+    stored = with_later_content(connection, services.text_vectors, basis, stored)
     place = {content_id: number for number, content_id in enumerate(shared)}
     stored.sort(key=lambda item: -1 if item.is_met else place.get(item.content_id, -1))  # the newest first among equals
     index_of = {item.content_id: index for index, item in enumerate(stored)}
@@ -56,4 +64,20 @@ def assemble_site(
         pool=np.array([item.content_id in place for item in stored], dtype=bool),
         n_readers=basis.learned.n_readers,
     )
-    return AssembledSite(site, list(index_of), reads.user_ids)
+    return AssembledSite(site, _tastes(site, basis, gather_circles(stored)), list(index_of), reads.user_ids)
+
+
+def _tastes(site: Site, basis: Basis, circles: Vectors) -> UserTastes | None:
+    """Of all users of the site, by what they read lately."""
+    if basis.learned.new_items is None:
+        return None
+    _, content = site.items.vectors
+    return user_tastes(
+        basis.learned.new_items,
+        profiles_of(site.reads, np.arange(len(site.reads.ends))),
+        site.items.first_seen,
+        content,
+        circles,
+        site.now,
+        half_life_seconds=basis.settings.interest_half_life_days * DAY,
+    )

@@ -25,13 +25,14 @@ from lib.adapters.embedding_store import (
 from lib.adapters.item_store import add_items
 from lib.adapters.services import Services
 from lib.core.defaults import TEXT_SIZE
-from lib.core.embeddings import project_text_vectors
+from lib.core.embeddings import TextProjection, learn_text_projection
 from lib.core.ranker.learned import Learned, learned_as_text
 from lib.core.ranker.log import Log, first_reads, make_log
 from lib.core.ranker.site import MakeVectors, site_at
 from lib.core.ranker.training import train
 from lib.core.ranker.vectors import co_read_vectors
 from lib.core.taste.learning import learn_taste
+from lib.core.taste.new_items import NewItemTaste
 from lib.jobs.run import Deadline, log
 from lib.settings import Settings
 
@@ -45,17 +46,17 @@ ContentVectors = Sequence[tuple[str, NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class Training:
-    """The log by the numbers of `content_ids`, and what the app says of content: `text` (n, TEXT_SIZE)."""
+    """The log by the numbers of `content_ids`, and what the app says of content: `text` (n, TEXT_SIZE), and what has
+    brought it to that size, None where the app says nothing."""
 
     log: Log
     content_ids: list[str]
     text: NDArray[np.float32]
+    projection: TextProjection | None
     skipped: int
 
 
 def model_is_due(model: Model, *, now: datetime, actions: int, max_age_hours: float) -> bool:
-    if model.learned is None:  # of a release that stored nothing to rank by
-        return True
     return now - model.built_at >= timedelta(hours=max_age_hours) or actions >= max(1, model.actions) * GROWTH
 
 
@@ -76,7 +77,8 @@ def build_model(services: Services, *, now: datetime, actions: int, deadline: De
         may_continue=lambda: until.seconds_left > 0,
     )
     make = ranker_vectors(training)
-    learned = learn(training.log, now, make, settings, may_continue=lambda: until.seconds_left > 0)
+    new_items = taste.new_items if training.projection else None
+    learned = learn(training.log, now, make, settings, new_items, may_continue=lambda: until.seconds_left > 0)
     site = site_at(training.log, now.timestamp(), make)
     log.info("learned from %d actions on %d contents: %s", len(rows), len(training.content_ids), learned.trained)
     with services.database.transaction(seconds=seconds, vectors=True) as connection:
@@ -91,8 +93,9 @@ def build_model(services: Services, *, now: datetime, actions: int, deadline: De
             position=learned.trained.position,
             learned=learned_as_text(learned),
             learned_map=taste.learned_map,
+            text_projection=training.projection,
         )
-        add_items(connection, version, training.content_ids, site.items, site.rows)
+        add_items(connection, version, training.content_ids, site.items, site.rows, taste.circles)
         activate_model(connection, version)
         model = read_active_model(connection)
     assert model is not None
@@ -107,7 +110,9 @@ def training_of(rows: Sequence[tuple[str, str, str, float]], content: ContentVec
     user_of = {user_id: index for index, user_id in enumerate(sorted({row[0] for row in rows}))}
     weights = np.array([settings.action_weights[action] for _, _, action, _ in rows], dtype=float)
     projected = np.zeros((len(content_ids), TEXT_SIZE), dtype=np.float32)
-    projected[[item_of[content_id] for content_id in text_ids]] = project_text_vectors(text, size=TEXT_SIZE)
+    projection = learn_text_projection(text, size=TEXT_SIZE) if text_ids else None
+    if projection is not None:
+        projected[[item_of[content_id] for content_id in text_ids]] = projection.of(text)
     actions = make_log(
         np.array([user_of[user_id] for user_id, _, _, _ in rows], dtype=np.intp),
         np.array([item_of[content_id] for _, content_id, _, _ in rows], dtype=np.intp),
@@ -117,7 +122,7 @@ def training_of(rows: Sequence[tuple[str, str, str, float]], content: ContentVec
         len(user_of),
         len(content_ids),
     )
-    return Training(actions, content_ids, projected, skipped)
+    return Training(actions, content_ids, projected, projection, skipped)
 
 
 def ranker_vectors(training: Training) -> tuple[MakeVectors, MakeVectors]:
@@ -130,10 +135,11 @@ def learn(
     now: datetime,
     vectors: Sequence[MakeVectors],
     settings: Settings,
+    new_items: NewItemTaste | None,
     *,
     may_continue: Callable[[], bool] = lambda: True,
 ) -> Learned:
-    """How popularity decays and the ranker, by replaying the log before now."""
+    """How popularity decays and the ranker, by replaying the log before now, beside what is known of new items."""
     trained = train(
         actions,
         now.timestamp(),
@@ -143,7 +149,7 @@ def learn(
         may_continue=may_continue,
     )
     n_readers = len(np.unique(first_reads(actions).users))
-    return Learned(trained, n_readers, float(actions.weights.mean()) if len(actions) else 0.0)
+    return Learned(trained, n_readers, float(actions.weights.mean()) if len(actions) else 0.0, new_items)
 
 
 def _of_one_size(content: ContentVectors) -> tuple[list[str], NDArray[np.float32], int]:

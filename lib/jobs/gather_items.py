@@ -3,7 +3,7 @@ of now, and from the log what nobody had met by then.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,11 +12,12 @@ from lib.adapters.action_log import RECEIPT_OVERLAP
 from lib.adapters.database import Connection
 from lib.adapters.embedding_store import Model
 from lib.adapters.item_store import Neighbours, StoredItem, read_new_items, sums_of
+from lib.adapters.text_vectors import TextVectors
 from lib.core.defaults import CO_READ_SIZE, HALF_LIVES_HOURS, TEXT_SIZE
 from lib.core.popularity import carry
 from lib.core.ranker.items import Items
 from lib.core.ranker.learned import Learned
-from lib.core.ranker.log import Floats, Vectors, starts_of
+from lib.core.ranker.log import DAY, Floats, Vectors, starts_of
 from lib.core.ranker.neighbours import CHANNELS, Rows, carry_cohort_popularity, carry_rows
 from lib.core.ranker.statistics import NAMES as STATISTICS
 from lib.core.ranker.statistics import UNMET, statistics_of_new
@@ -43,6 +44,11 @@ class Basis:
         """Of the model."""
         return (self.now - self.model.built_at).total_seconds() if self.model else 0.0
 
+    @property
+    def new_since(self) -> float:
+        """When content must have been published to count as new (unix seconds)."""
+        return self.now.timestamp() - self.settings.new_content_max_age_days * DAY
+
 
 def gather_items(connection: Connection, basis: Basis, stored: Sequence[StoredItem]) -> Items:
     """The items as they stand now."""
@@ -60,6 +66,28 @@ def gather_items(connection: Connection, basis: Basis, stored: Sequence[StoredIt
         vectors=_vectors(stored),
         available=np.array([item.available for item in stored], dtype=bool),
     )
+
+
+def gather_circles(stored: Sequence[StoredItem]) -> Vectors:
+    """What the circle of each item likes of the new (n, TEXT_SIZE); zeros where the model doesn't know the item."""
+    circles = np.zeros((len(stored), TEXT_SIZE), np.float32)
+    for index, item in enumerate(stored):
+        if item.circle is not None:
+            circles[index] = item.circle
+    return circles
+
+
+def with_later_content(
+    connection: Connection, text_vectors: TextVectors, basis: Basis, stored: Sequence[StoredItem]
+) -> list[StoredItem]:
+    """The items, those that the model doesn't know with what their content says as of now."""
+    unknown = [item.content_id for item in stored if item.position is None]
+    found = text_vectors.read(connection, basis.version, unknown)
+    co_read = np.zeros(CO_READ_SIZE, np.float32)
+    return [
+        replace(item, vectors=np.concatenate([co_read, found[item.content_id]])) if item.content_id in found else item
+        for item in stored
+    ]
 
 
 def gather_rows(stored: Sequence[StoredItem], neighbours: Mapping[str, Neighbours], age_seconds: float) -> Rows:

@@ -31,9 +31,16 @@ def rank_lists(
     trained, position = basis.learned.trained, services.settings.popularity_position
     if position is not None:
         trained = replace(trained, position=position)  # it may have been set since
-    assembled = assemble_site(connection, services.candidate_pool, basis, user_ids, language=language)
+    assembled = assemble_site(connection, services, basis, user_ids, language=language)
     users = np.arange(len(assembled.user_ids))
-    ranked = rank_users(assembled.site, trained, users, n=LIST_LENGTH)
+    ranked = rank_users(
+        assembled.site,
+        trained,
+        users,
+        n=LIST_LENGTH,
+        tastes=assembled.tastes,
+        new_per_page=services.settings.new_items_per_page,
+    )
     return {
         user_id: document_of(user_id, _items(assembled, list_), source="cache", now=now)
         for user_id, list_ in zip(assembled.user_ids, ranked, strict=True)

@@ -83,8 +83,6 @@ def _embeddings(services: Services) -> Section:
 
 def _tuning(model: Model) -> Section:
     """What was learned of the ranking; `gain` is the ranker's lead over popularity in NDCG@20 on the latest slice."""
-    if model.learned is None or model.position is None:
-        return {"popularity_half_life_hours": None, "ranker": None}
     trained = json.loads(model.learned)["trained"]
     hours = half_life_at(model.position)
     ranker = {"serves": trained["model"] is not None} | {name: trained[name] for name in ("gain", "slices", "users")}

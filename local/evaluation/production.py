@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.core.defaults import TEXT_SIZE
-from lib.core.embeddings import project_text_vectors
+from lib.core.embeddings import learn_text_projection
 from lib.core.half_lives import DEFAULT_POSITION
 from lib.core.ranker.half_life import blend_weights, choose_position
 from lib.core.ranker.items import log_popularity, popularity_of, seen_between
@@ -82,7 +82,8 @@ def training_at_cut(cut: Cut, content: Content | None) -> Training:
     if content:
         absent = np.zeros_like(next(iter(content.values())))
         raw = np.stack([content.get(item_id, absent) for item_id in cut.item_ids])
-    return Training(_log(cut), cut.item_ids, project_text_vectors(raw, size=TEXT_SIZE), 0)
+    projection = learn_text_projection(raw, size=TEXT_SIZE)
+    return Training(_log(cut), cut.item_ids, projection.of(raw), projection, 0)
 
 
 def _log(cut: Cut) -> Log:

@@ -8,6 +8,7 @@ from lib.adapters import candidate_pool as pool_module
 from lib.adapters.candidate_pool import CandidatePool, candidates_for_everybody
 from lib.adapters.database import Connection
 from lib.adapters.item_store import CatalogueRow
+from lib.core import exploration
 from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.ranker import site as site_module
 from tests.adapters.test_catalogue import HOUR, NOW, add_content, add_popularity, at
@@ -33,7 +34,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of each kind."""
     monkeypatch.setattr(site_module, "_PER_HALF_LIFE", 2)
     monkeypatch.setattr(site_module, "_NEWEST", 2)
-    monkeypatch.setattr(pool_module, "NEWEST", 2)
+    monkeypatch.setattr(exploration, "FEWEST_NEW", 2)
+    monkeypatch.setattr(exploration, "MOST_NEW", 3)
 
 
 def test_the_popular_of_every_half_life_and_the_newest_are_candidates() -> None:
@@ -44,7 +46,7 @@ def test_the_popular_of_every_half_life_and_the_newest_are_candidates() -> None:
         row("newer", reads=0.1, first_seen=NOW - 2 * HOUR),
         row("newest", reads=0.1, first_seen=NOW - HOUR),
     ]
-    assert candidates_for_everybody(catalogue, NOW) == ["always", "lately", "newer", "newest"]
+    assert candidates_for_everybody(catalogue, NOW, new_since=NOW - YEAR) == ["always", "lately", "newer", "newest"]
 
 
 @pytest.mark.parametrize("first_seen", [None, math.inf], ids=["unknown to the model", "met by nobody at its building"])
@@ -55,33 +57,44 @@ def test_what_was_met_after_the_model_was_built_is_as_new_as_its_latest_action(f
         row("met", reads=0.1, as_of=NOW - YEAR / 2, first_seen=first_seen),
         row("just met", reads=0.1, as_of=NOW - YEAR / 3, first_seen=first_seen),
     ]
-    assert candidates_for_everybody(catalogue, NOW) == ["popular 0", "popular 1", "long met", "just met"]
+    assert candidates_for_everybody(catalogue, NOW, new_since=NOW - YEAR) == [
+        "popular 0",
+        "popular 1",
+        "long met",
+        "just met",
+    ]
 
 
-def test_of_what_nobody_has_met_the_newest_come_last() -> None:
+@pytest.mark.parametrize(
+    ("since", "new"),
+    [(NOW - HOUR / 2, ["b", "c"]), (NOW - 20 * HOUR, ["b", "c", "a"]), (NOW - YEAR, ["b", "c", "a"])],
+    ids=["two in any case", "more that are recent", "three at most"],
+)
+def test_of_what_nobody_has_met_the_newest_come_last(since: float, new: list[str]) -> None:
     catalogue = [
         row("a", first_seen=None, published_at=NOW - 9 * HOUR),
         row("b", first_seen=math.inf, published_at=NOW),
         row("c", first_seen=None, published_at=NOW - HOUR),
         row("d", first_seen=None),
+        row("e", published_at=NOW - 30 * HOUR, first_seen=None),
         row("met", reads=1.0),
     ]
-    assert candidates_for_everybody(catalogue, NOW) == ["met", "b", "c"]
+    assert candidates_for_everybody(catalogue, NOW, new_since=since) == ["met", *new]
 
 
 def test_what_was_only_disliked_is_not_new() -> None:
     catalogue = [row("disliked", published_at=NOW), row("new", first_seen=None, published_at=NOW - HOUR)]
-    assert candidates_for_everybody(catalogue, NOW) == ["disliked", "new"]
+    assert candidates_for_everybody(catalogue, NOW, new_since=NOW - YEAR) == ["disliked", "new"]
     several = [row(f"popular {number}", reads=1.0, as_of=NOW, first_seen=NOW) for number in range(2)]
-    assert "disliked" not in candidates_for_everybody([*catalogue, *several], NOW)
+    assert "disliked" not in candidates_for_everybody([*catalogue, *several], NOW, new_since=NOW)
 
 
 def test_of_nothing_there_is_nothing() -> None:
-    assert candidates_for_everybody([], NOW) == []
+    assert candidates_for_everybody([], NOW, new_since=NOW) == []
 
 
 def read(pool: CandidatePool, connection: Connection, *, language: str | None = None, version: int = 1) -> list[str]:
-    return pool.read(connection, version, language=language, now=NOW)
+    return pool.read(connection, version, language=language, now=NOW, new_since=NOW)
 
 
 def test_the_candidates_of_a_small_catalogue_are_read_each_time(connection: Connection) -> None:

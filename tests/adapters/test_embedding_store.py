@@ -16,15 +16,18 @@ from lib.adapters.embedding_store import (
     delete_user_embeddings,
     read_active_model,
     read_content_vectors,
+    read_content_vectors_of,
     read_histories,
     read_item_vectors,
     read_state,
+    read_text_projection,
     read_training_actions,
     read_users_to_update,
     write_state,
     write_user_embeddings,
 )
-from lib.core.defaults import EMBEDDING_SIZE
+from lib.core.defaults import EMBEDDING_SIZE, TEXT_SIZE
+from lib.core.embeddings import TextProjection, learn_text_projection
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -37,7 +40,14 @@ def vectors(*firsts: float, size: int = EMBEDDING_SIZE) -> NDArray[np.float32]:
     return result
 
 
-def add(connection: Connection, content_ids: list[str], *, built_at: datetime = NOW, size: int = EMBEDDING_SIZE) -> int:
+def add(
+    connection: Connection,
+    content_ids: list[str],
+    *,
+    built_at: datetime = NOW,
+    size: int = EMBEDDING_SIZE,
+    projection: TextProjection | None = None,
+) -> int:
     """A version whose vectors begin with 1, 2, 3, ..."""
     stored = vectors(*range(1, len(content_ids) + 1), size=size)
     return add_model(
@@ -50,6 +60,7 @@ def add(connection: Connection, content_ids: list[str], *, built_at: datetime = 
         position=2.25,
         learned="{}",
         learned_map=np.eye(size),
+        text_projection=projection,
     )
 
 
@@ -93,6 +104,34 @@ def test_one_version_is_active_at_a_time(connection: Connection) -> None:
 def test_a_version_whose_vectors_have_another_size_counts_as_none(connection: Connection) -> None:
     activate_model(connection, add(connection, ["a"], size=3))
     assert read_active_model(connection) is None
+
+
+@pytest.mark.parametrize("other", ["format - 1", "format + 1", "NULL"])
+def test_a_version_of_another_releases_format_counts_as_none(connection: Connection, other: str) -> None:
+    activate_model(connection, add(connection, ["a"]))
+    assert read_active_model(connection) is not None
+    connection.execute(f"UPDATE recs_models SET format = {other}".encode())
+    assert read_active_model(connection) is None
+
+
+def test_what_content_vectors_were_projected_with_is_read_as_it_was_written(connection: Connection) -> None:
+    rng = np.random.default_rng(1)
+    made = learn_text_projection(rng.standard_normal((90, 70)), size=TEXT_SIZE)
+    found = read_text_projection(connection, add(connection, ["a"], projection=made))
+    assert found is not None
+    np.testing.assert_array_equal(found.centre, made.centre)
+    np.testing.assert_array_equal(found.axes, made.axes)
+    assert read_text_projection(connection, add(connection, ["a"])) is None
+    assert read_text_projection(connection, 99) is None
+
+
+def test_content_vectors_of_some_are_those_of_one_size(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO content (content_id, embedding)"
+        " VALUES ('a', '[1,2,3]'), ('b', '[4,5]'), ('none', NULL), ('d', '[6,7,8]')"
+    )
+    found = read_content_vectors_of(connection, ["a", "b", "none", "unknown"], size=3)
+    assert [(content_id, vector.tolist()) for content_id, vector in found] == [("a", [1, 2, 3])]
 
 
 def test_versions_that_are_neither_active_nor_young_are_deleted(connection: Connection) -> None:

@@ -24,6 +24,7 @@ from lib.core.ranker.statistics import NAMES, pack_statistics
 from tests.adapters.test_catalogue import HOUR, NOW, add_action, add_content, add_popularity, at
 
 IDS = ["a", "b", "c", "d"]  # of which nobody has met the last
+CIRCLES = np.arange(8, dtype=np.float32).reshape(4, 2)
 
 
 @pytest.fixture
@@ -49,8 +50,9 @@ def add(connection: Connection, site: Site, *, built_at: float = NOW) -> int:
         position=2.5,
         learned="{}",
         learned_map=np.eye(EMBEDDING_SIZE),
+        text_projection=None,
     )
-    add_items(connection, version, IDS, site.items, site.rows)
+    add_items(connection, version, IDS, site.items, site.rows, CIRCLES)
     return version
 
 
@@ -59,9 +61,11 @@ def test_items_are_read_as_they_were_written(connection: Connection, site: Site)
     items = read_items(connection, version, content_ids=IDS)
     assert [(item.content_id, item.position) for item in items] == [("a", 0), ("b", 1), ("c", 2), ("d", 3)]
     statistics = pack_statistics(site.items)
-    for item, wanted, *vectors in zip(items, statistics, *site.items.vectors, strict=True):
+    for item, wanted, circle, *vectors in zip(items, statistics, CIRCLES, *site.items.vectors, strict=True):
         assert item.statistics is not None
         assert item.vectors is not None
+        assert item.circle is not None
+        np.testing.assert_array_equal(item.circle, circle)
         np.testing.assert_array_equal(item.statistics, wanted)
         np.testing.assert_array_equal(item.vectors, np.concatenate(vectors))
     assert [item.is_met for item in items] == [True, True, True, False]
@@ -85,7 +89,7 @@ def test_items_are_found_by_id_and_by_position_once_each(connection: Connection,
     version = add(connection, site)
     found = read_items(connection, version, content_ids=["a", "z"], positions=[2, 0])
     assert [(item.content_id, item.position) for item in found] == [("a", 0), ("c", 2), ("z", None)]
-    assert (found[2].statistics, found[2].vectors, found[2].is_met) == (None, None, False)
+    assert (found[2].statistics, found[2].vectors, found[2].circle, found[2].is_met) == (None, None, None, False)
 
 
 def test_an_item_has_its_popularity_and_whether_it_may_be_shown(connection: Connection) -> None:

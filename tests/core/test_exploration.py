@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib.core.defaults import MOST_NEW_PER_PAGE, PAGE
 from lib.core.exploration import (
     FEWEST_NEW,
     MOST_NEW,
-    MOST_NEW_PER_PAGE,
-    PAGE,
     new_candidates,
     with_discovery,
     with_exploration,

@@ -1,43 +1,118 @@
 """Users' lists as they follow from the whole log and the pure core, without anything that production keeps."""
 
 import dataclasses
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from lib.adapters.embedding_store import Model, read_active_model, read_content_vectors, read_training_actions
+from lib.core import exploration
 from lib.core.ranker.features import feature_names
+from lib.core.ranker.items import Items as SiteItems
 from lib.core.ranker.learned import Learned, learned_as_text, learned_from_text
-from lib.core.ranker.log import Mask
-from lib.core.ranker.profiles import ATTRIBUTE_NAMES
+from lib.core.ranker.log import DAY, Mask, Vectors
+from lib.core.ranker.profiles import ATTRIBUTE_NAMES, profiles_of
 from lib.core.ranker.serving import Ranked, rank_users
+from lib.core.ranker.site import Site as Whole
 from lib.core.ranker.site import shared_pool, site_at
 from lib.core.ranker.softmax_ranker import Model as Ranker
 from lib.core.ranker.trained import INTERACTING, Trained
-from lib.jobs.build_model import Training, ranker_vectors, training_of
+from lib.core.ranker.vectors import co_read_vectors
+from lib.core.taste.learning import item_vectors
+from lib.core.taste.new_items import UserTastes, learn_new_item_taste, user_tastes
+from lib.jobs.build_model import ContentVectors, Training, training_of
 from lib.jobs.document import LIST_LENGTH
+from lib.settings import Settings
 from tests.jobs.site import Site
 
 Items = list[dict[str, Any]]
+NO_VECTOR = np.zeros(1, np.float32)
 
 
 def recomputed(site: Site, *, now: datetime) -> dict[str, Items]:
-    """The list of everybody in the log, ranked by what the active model learned."""
+    """The list of everybody in the log, ranked by what the active model learned. Nobody has acted since it was built,
+    but content may have come."""
+    settings, model = site.services.settings, active_model(site)
     with site.services.database.transaction(vectors=True) as connection:
         rows = read_training_actions(connection, limit=1_000_000)
-        training = training_of(rows, read_content_vectors(connection), site.services.settings)
-    whole = site_at(training.log, now.timestamp(), ranker_vectors(training))
+        content = read_content_vectors(connection)
+    known = {
+        content_id
+        for (content_id,) in site.query("SELECT content_id FROM recs_items WHERE version = %s", model.version)
+    }
+    everything = [(content_id, NO_VECTOR) for (content_id,) in site.query("SELECT content_id FROM content")]
+    training = training_of(rows, everything, settings)
+    at_building = training_of(rows, [row for row in content if row[0] in known], settings)
+    text = _text_now(training.content_ids, at_building, content)
+    whole = site_at(training.log, now.timestamp(), [co_read_vectors, lambda *_: text])
     items = dataclasses.replace(whole.items, available=_available(site, training))
-    whole = dataclasses.replace(whole, items=items, pool=shared_pool(items))
+    pool = shared_pool(items) | _new_ones(site, training, items, now)
+    whole = dataclasses.replace(whole, items=items, pool=pool)
     users = sorted({user_id for user_id, *_ in rows})
-    ranked = rank_users(whole, learned(site).trained, np.arange(len(users)), n=LIST_LENGTH)
+    ranked = rank_users(
+        whole,
+        learned(site).trained,
+        np.arange(len(users)),
+        n=LIST_LENGTH,
+        tastes=_tastes(whole, training, at_building, text, model, learned(site)),
+        new_per_page=settings.new_items_per_page,
+    )
     return {user_id: _items(training, list_) for user_id, list_ in zip(users, ranked, strict=True)}
+
+
+def _text_now(content_ids: list[str], at_building: Training, content: ContentVectors) -> Vectors:
+    """What content says (n, TEXT_SIZE), on the axes of what there was when the model was built."""
+    projection, raw = at_building.projection, dict(content)
+    assert projection is not None
+    size = len(projection.centre)
+    said = [raw.get(content_id) for content_id in content_ids]
+    return projection.of(np.array([np.zeros(size) if v is None or len(v) != size else v for v in said]))
+
+
+def _tastes(
+    whole: Whole, training: Training, at_building: Training, text: Vectors, model: Model, known: Learned
+) -> UserTastes:
+    """Learned anew from the whole log as of the building, and applied to everybody."""
+    assert known.new_items is not None
+    built_at, half_life_seconds = model.built_at.timestamp(), Settings().interest_half_life_days * DAY
+    vectors = item_vectors(at_building.log, at_building.text)
+    taste, circles = learn_new_item_taste(
+        at_building.log,
+        built_at,
+        at_building.text,
+        vectors,
+        half_life_seconds=half_life_seconds,
+        circle_reads=known.new_items.circle_reads,
+    )
+    circle_of = dict(zip(at_building.content_ids, circles, strict=True))
+    nothing = np.zeros(circles.shape[1], np.float32)
+    return user_tastes(
+        taste,
+        profiles_of(whole.reads, np.arange(len(whole.reads.ends))),
+        whole.items.first_seen,
+        text,
+        np.array([circle_of.get(content_id, nothing) for content_id in training.content_ids]),
+        whole.now,
+        half_life_seconds=half_life_seconds,
+    )
 
 
 def _available(site: Site, training: Training) -> Mask:
     allowed = {content_id for (content_id,) in site.query("SELECT content_id FROM content WHERE available")}
     return np.array([content_id in allowed for content_id in training.content_ids])
+
+
+def _new_ones(site: Site, training: Training, items: SiteItems, now: datetime) -> Mask:
+    """The candidates among what nobody has met (n,)."""
+    published = dict(site.query("SELECT content_id, coalesce(published_at, updated_at) FROM content"))
+    unmet = np.flatnonzero(items.available & ~items.met).tolist()
+    unmet.sort(key=lambda item: published[training.content_ids[item]], reverse=True)
+    since = now - timedelta(days=site.services.settings.new_content_max_age_days)
+    recent = [item for item in unmet if published[training.content_ids[item]] >= since]
+    chosen = np.zeros(len(items), bool)
+    chosen[recent[: exploration.MOST_NEW] + unmet[: exploration.FEWEST_NEW]] = True
+    return chosen
 
 
 def _items(training: Training, ranked: Ranked) -> Items:

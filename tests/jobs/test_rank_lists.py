@@ -13,6 +13,7 @@ from pgvector import Vector
 
 from lib.adapters import candidate_pool as pool_module
 from lib.adapters.services import Services
+from lib.core import exploration
 from lib.core.half_lives import position_of
 from lib.core.ranker import personal_pool as personal_module
 from lib.core.ranker import site as site_module
@@ -118,7 +119,7 @@ def limits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param != "as a site of any size":
         monkeypatch.setattr(site_module, "_PER_HALF_LIFE", 4)
         monkeypatch.setattr(site_module, "_NEWEST", 2)
-        monkeypatch.setattr(pool_module, "NEWEST", 2)
+        monkeypatch.setattr(exploration, "FEWEST_NEW", 2)
         monkeypatch.setattr(personal_module, "_PER_CHANNEL", 5)
 
 
@@ -158,6 +159,40 @@ def test_as_time_passes_lists_equal_a_recompute_though_the_model_stays(replayed:
         serve_a_ranker(replayed)
     later = NOW + timedelta(hours=9)
     assert_same_lists(read_lists(replayed, now=later), recomputed(replayed, now=later))
+
+
+def add_later_content(site: Site, rng: np.random.Generator, *, count: int = 20) -> None:
+    """After the model was built: of both kinds, of neither, of another size, without a vector, of long ago."""
+    for number in range(count):
+        vector = Vector(rng.standard_normal(12) + 2 * np.eye(12)[number % 2])
+        if number % 9 == 4:
+            vector = Vector(rng.standard_normal(5))
+        columns = {"published_at": NOW - timedelta(days=2 * number), "available": number % 11 != 3}
+        site.add_content(f"later {number:02}", **columns, embedding=None if number % 7 == 5 else vector)
+
+
+@pytest.mark.usefixtures("limits")
+@both_ways
+def test_with_content_that_came_after_the_building_every_list_equals_a_recompute(replayed: Site, serves: bool) -> None:
+    if serves:
+        serve_a_ranker(replayed)
+    add_later_content(replayed, np.random.default_rng(13))
+    assert_production_follows_from_the_log(replayed, now=NOW)
+
+
+@both_ways
+def test_a_vector_that_changes_counts_once_the_model_is_built_anew(replayed: Site, serves: bool) -> None:
+    before = read_lists(replayed, now=NOW)
+    rng = np.random.default_rng(14)
+    for number in range(CONTENTS):
+        vector = Vector(rng.standard_normal(12) - 2 * np.eye(12)[number % 2])
+        replayed.query("UPDATE content SET embedding = %s WHERE content_id = %s", vector, f"item {number:02}")
+    assert read_lists(replayed, now=NOW) == before
+    replayed.embed(now=NOW + timedelta(days=1), seconds=0)
+    if serves:
+        serve_a_ranker(replayed)
+    assert read_lists(replayed, now=NOW + timedelta(days=1)) != before
+    assert_production_follows_from_the_log(replayed, now=NOW + timedelta(days=1))
 
 
 GENRES = ("comedy", "drama")
@@ -257,6 +292,57 @@ def test_content_that_nobody_has_met_is_found_by_a_user_who_has_read_little_too(
     assert [content_id for content_id in ids_of(items) if content_id in new] == new
 
 
+@both_ways
+def test_new_content_stands_in_each_list_by_how_well_it_suits(readers: Site, serves: bool) -> None:
+    """Who has read nothing gets it as everybody reads it, whatever he dislikes."""
+    if serves:
+        serve_a_ranker(readers)
+    readers.act(action("grouch", "comedy1", "hide"))
+    kinds = np.eye(8)[:2]
+    for number in range(10):
+        vector = kinds[number % 2] + 0.05 * np.eye(8)[2 + number // 2]
+        readers.add_content(f"{GENRES[number % 2]} new {number}", embedding=Vector(vector))
+    new = {}
+    for user_id in ("ann", "dan", "grump", "grouch"):
+        new[user_id] = [id_ for id_ in readers.ids(user_id) if "new" in id_]
+    assert all(id_.startswith("comedy") for id_ in new["ann"][:5])
+    assert all(id_.startswith("drama") for id_ in new["dan"][:5])
+    assert new["grump"] == new["grouch"]
+    assert sorted(new["grump"]) == sorted(new["ann"]) == sorted(new["dan"])
+
+
+def test_of_new_content_that_nothing_is_known_of_the_newest_comes_first_after_what_suits(readers: Site) -> None:
+    new = add_new(readers)
+    readers.add_content(
+        "suits", "suits too", embedding=Vector(np.eye(8)[0]), published_at=datetime(2020, 1, 1, tzinfo=UTC)
+    )
+    readers.add_content("doesn't", embedding=Vector(np.eye(8)[1]))
+    items = [item for item in readers.recommend("ann")["items"] if item["source"] == "new"]
+    assert [id_ for id_ in ids_of(items) if id_ not in ("comedy5", "drama5")] == ["suits", "suits too", *new, "doesn't"]
+    scores = {item["content_id"]: item["score"] for item in items}
+    assert scores["suits"] == scores["suits too"] > scores["a"] == scores["d"] > scores["doesn't"]
+
+
+def test_new_content_comes_forward_as_often_as_is_set_and_not_once_it_is_too_old(
+    readers: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exploration, "FEWEST_NEW", 0)
+    readers.query("DELETE FROM content WHERE content_id IN ('comedy5', 'drama5')")
+    readers.add_content("old", published_at=datetime.now(UTC) - timedelta(days=9))
+    readers.add_content(*[f"met{number}" for number in range(30)])
+    readers.act(*[action("bob", f"met{number}") for number in range(30)])
+    add_new(readers)
+    for per_page, places in ((0, []), (1, [9, 29]), (2, [4, 14, 24, 34])):
+        for days, is_there in ((8.0, False), (10.0, True)):
+            set_ = dataclasses.replace(settings, new_items_per_page=per_page, new_content_max_age_days=days)
+            services = Services(set_)
+            services.cache.invalidate(["ann"])
+            ids = dataclasses.replace(readers, services=services).ids("ann")
+            services.close()
+            assert ("old" in ids) is is_there
+            assert [place for place, id_ in enumerate(ids[:36]) if id_ in ("a", "b", "c", "d", "old")] == places
+
+
 @pytest.mark.parametrize("statement", ["UPDATE content SET available = false", "DELETE FROM content"])
 @both_ways
 def test_content_that_goes_after_the_model_was_built_is_in_no_list(
@@ -321,46 +407,53 @@ def test_two_users_see_the_same_content_for_reasons_of_their_own(readers: Site) 
     readers.add_content("both", embedding=Vector(np.eye(8)[0] + np.eye(8)[1]))
     readers.add_content(*[f"opera{number}" for number in range(20)], embedding=Vector(np.eye(8)[7]))
     readers.act(action("bob", "both", days_ago=60))
+    readers.act(*[action("zoe", f"opera{number}", days_ago=60) for number in range(20)])
     readers.embed(now=datetime.now(UTC) + timedelta(days=1))
     reasons = {user_id: item_of(readers, user_id, "both").get("similar_to") for user_id in ("ann", "dan")}
     assert reasons == {"ann": "comedy0", "dan": "drama0"}
 
 
-def of_another_release(site: Site) -> None:
-    document = json.loads(active_model(site).learned or "")
-    document["trained"]["version"] += 1
-    site.query("UPDATE recs_models SET learned = %s WHERE active", json.dumps(document))
+def of_a_later_release(site: Site) -> None:
+    """Which packs everything otherwise."""
+    site.query("UPDATE recs_models SET format = format + 1, learned = 'not even JSON', learned_map = 'x' WHERE active")
+    site.query("UPDATE recs_items SET vectors = 'x', circle = 'x', neighbours = 'x', statistics = ARRAY[1]")
+
+
+def of_the_third_schema(site: Site) -> None:
+    """As its migration leaves it."""
+    document = json.loads(active_model(site).learned)
+    del document["new_items"]
+    site.query("UPDATE recs_models SET format = NULL, learned = %s WHERE active", json.dumps(document))
+    site.query("UPDATE recs_items SET circle = NULL")
 
 
 def of_the_second_schema(site: Site) -> None:
-    """As its migration leaves it."""
-    site.query("UPDATE recs_models SET learned = NULL, half_life_position = NULL WHERE active")
+    site.query("UPDATE recs_models SET format = NULL, learned = NULL, half_life_position = NULL WHERE active")
     site.query("DELETE FROM recs_items")
 
 
-@pytest.mark.parametrize("age", [of_another_release, of_the_second_schema])
-def test_a_model_of_an_older_release_is_served_as_the_default_until_it_is_built_anew(
+@pytest.mark.parametrize("age", [of_a_later_release, of_the_third_schema, of_the_second_schema])
+def test_a_model_of_another_release_counts_as_none_and_is_built_anew_at_the_next_run(
     readers: Site, age: Callable[[Site], None]
 ) -> None:
     serve_a_ranker(readers)
+    readers.add_content("later", embedding=Vector(np.eye(8)[0]))
+    version = active_model(readers).version
     age(readers)
-    assert learned(readers).trained.model is None
-    for user_id in ("ann", "grump", "comedy fan 0"):
-        assert len(readers.recommend(user_id)["items"]) >= 6
+    for user_id in ("dan", "grump", "comedy fan 0"):
+        document = readers.recommend(user_id)
+        assert document["source"] == "computed"
+        assert [item["content_id"] for item in document["items"] if item["source"] == "personal"] == []
+        assert len(document["items"]) >= 6
+    warm_cache(readers.services, datetime.now(UTC), Deadline.after(60))
     refresh_cold_start(readers.services, datetime.now(UTC), Deadline.after(60))
     assert readers.recommend("stranger")["items"]
-    readers.embed(now=datetime.now(UTC) + timedelta(days=1))
-    readers.services.cache.invalidate(everybody(readers))
-    assert readers.ids("ann")[0].startswith("comedy")
-    assert readers.query("SELECT count(*) FROM recs_items") != [(0,)]
-
-
-def test_a_model_from_before_the_ranker_is_built_anew_at_once(readers: Site) -> None:
-    version = active_model(readers).version
-    of_the_second_schema(readers)
     readers.embed()
     assert active_model(readers).version > version
-    assert active_model(readers).learned is not None
+    readers.services.cache.invalidate(everybody(readers))
+    ids = readers.ids("dan")
+    assert ids.index("drama1") < ids.index("comedy1")  # which is as popular and comes first by its id
+    assert readers.query("SELECT count(*) FROM recs_items") != [(0,)]
 
 
 @contextmanager

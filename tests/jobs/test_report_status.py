@@ -121,11 +121,10 @@ def test_popularity_that_never_decays_has_no_half_life(site: Site) -> None:
     assert status_of(site.services)["model"]["popularity_half_life_hours"] is None
 
 
-def test_a_model_from_before_the_ranker_shows_no_tuning(site: Site) -> None:
+def test_a_model_of_another_release_is_not_shown(site: Site) -> None:
     site.embed()
-    site.query("UPDATE recs_models SET learned = NULL, half_life_position = NULL")
-    model = status_of(site.services)["model"]
-    assert (model["popularity_half_life_hours"], model["ranker"]) == (None, None)
+    site.query("UPDATE recs_models SET format = NULL, learned = NULL, half_life_position = NULL")
+    assert status_of(site.services)["model"] is None
 
 
 def test_an_idle_tick_is_a_run_too(site: Site) -> None:

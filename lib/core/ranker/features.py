@@ -47,7 +47,8 @@ def feature_names(n_vectors: int) -> tuple[str, ...]:
 
 
 def candidates_of(site: Site, users: Indices) -> Candidates:
-    """The candidates of `users` with features: what may be shown to each and he hasn't seen, ascending.
+    """The candidates of `users` with features: what may be shown to each and he hasn't seen, ascending. What nobody has
+    met is none, for it has no features.
 
     A user who has seen everything gets none, and repeats a start.
     """
@@ -84,7 +85,7 @@ def _pool(site: Site, users: Indices, sums: Sums) -> Mask:
     lengths = np.diff(site.seen_starts)[users]
     seen = site.seen_items[ranges(site.seen_starts[:-1][users], lengths)]
     pool[np.repeat(np.arange(len(users)), lengths), seen] = False
-    return pool & site.items.available
+    return pool & site.items.available & site.items.met
 
 
 def _personal_features(site: Site, profiles: Profiles, sums: Vectors, owner: Indices, items: Indices) -> Vectors:

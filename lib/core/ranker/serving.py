@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.core.defaults import POPULARITY_WEIGHT
-from lib.core.exploration import NEW_PER_PAGE, with_exploration
+from lib.core.defaults import NEW_PER_PAGE, POPULARITY_WEIGHT
+from lib.core.exploration import with_exploration
 from lib.core.ranker.features import Candidates, candidates_of, feature_names
 from lib.core.ranker.half_life import popular_scores
 from lib.core.ranker.items import GLOBAL_NAMES, N_HALF_LIVES
-from lib.core.ranker.log import Floats, Indices, Mask
+from lib.core.ranker.log import Floats, Indices
 from lib.core.ranker.profiles import profiles_of
 from lib.core.ranker.similar import most_similar
 from lib.core.ranker.site import Site
@@ -59,8 +59,7 @@ def rank_users(
         some = users[k : k + _USERS_AT_ONCE]
         for user, own in zip(some, _one_by_one(candidates_of(site, some)), strict=True):
             signals = _signals(model, trained.position, own)
-            fits = np.zeros(len(own.items)) if tastes is None else tastes.of(user, own.items)
-            lists.append(_rank(site, user, own, signals, fits, n=n, new_per_page=new_per_page))
+            lists.append(_rank(site, user, own, signals, tastes, n=n, new_per_page=new_per_page))
     return lists
 
 
@@ -77,19 +76,33 @@ def _one_by_one(candidates: Candidates) -> Iterator[Candidates]:
 
 
 def _rank(
-    site: Site, user: int, own: Candidates, signals: Signals, fits: Floats, *, n: int, new_per_page: int
+    site: Site, user: int, own: Candidates, signals: Signals, tastes: UserTastes | None, *, n: int, new_per_page: int
 ) -> Ranked:
-    """The list of one user out of his candidates (m,); `fits` (m,) say how well their content suits him."""
-    is_new = ~site.items.met[own.items]
-    scores = _with_new_below(signals.personal + signals.everybody, is_new, fits)
-    best = with_exploration(top_n(scores, len(scores)), own.features[:, _KNN], is_new, new_per_page)[:n]
-    items = own.items[best]
-    sources = sources_of(signals, own.features[:, :N_HALF_LIVES], site.items.readers[own.items], best)
-    similar_to = np.full(len(items), -1)
-    personal = np.flatnonzero([source == "personal" for source in sources])
+    """The list of one user out of his candidates (m,) and of what nobody has met."""
+    scores, new = signals.personal + signals.everybody, _new_to(site, user)
+    fits = np.zeros(len(new)) if tastes is None else tastes.of(user, new)
+    items, m = np.concatenate([own.items, new]), len(scores)
+    # Nobody has read a new one, so neither a ranker nor popularity knows what it is worth beside the rest.
+    scores = np.concatenate([scores, scores.min(initial=np.inf if m else 0.0) - _BELOW + fits])
+    order = np.concatenate([top_n(scores[:m], m), m + top_n(fits, len(new))])
+    knn = np.concatenate([own.features[:, _KNN], np.zeros(len(new))])
+    best = with_exploration(order, knn, np.arange(len(items)) >= m, new_per_page)[:n]
+    sources = np.full(len(best), "new", dtype=object)
+    sources[best < m] = sources_of(
+        signals, own.features[:, :N_HALF_LIVES], site.items.readers[own.items], best[best < m]
+    )
+    similar_to = np.full(len(best), -1)
+    personal = np.flatnonzero(sources == "personal")
     if len(personal):
-        similar_to[personal] = most_similar(site, profiles_of(site.reads, np.array([user])), items[personal])
-    return Ranked(items, scores[best], sources, similar_to)
+        similar_to[personal] = most_similar(site, profiles_of(site.reads, np.array([user])), items[best[personal]])
+    return Ranked(items[best], scores[best], sources.tolist(), similar_to)
+
+
+def _new_to(site: Site, user: int) -> Indices:
+    """What is a candidate though nobody has met it; what the user himself has acted on is not."""
+    new = site.pool & site.items.available & ~site.items.met
+    new[site.seen_items[site.seen_starts[user] : site.seen_starts[user + 1]]] = False
+    return np.flatnonzero(new)
 
 
 def _signals(model: Model | None, position: float, own: Candidates) -> Signals:
@@ -103,10 +116,3 @@ def _signals(model: Model | None, position: float, own: Candidates) -> Signals:
     columns, weights = columns_of(model, own.features, own.attributes, own.starts), model.weights
     n_global = len(GLOBAL_NAMES)  # the first columns; interactions are with what the user is like
     return Signals(columns[:, n_global:] @ weights[n_global:], columns[:, :n_global] @ weights[:n_global])
-
-
-def _with_new_below(scores: Floats, is_new: Mask, fits: Floats) -> Floats:
-    """Scores (n,) with those of the new by how well they fit (cosines), below all others: nobody has read one, so
-    neither a ranker nor popularity knows what they are worth beside the rest."""
-    lowest = scores[~is_new].min() if not is_new.all() else 0.0
-    return np.where(is_new, lowest - _BELOW + fits, scores)

@@ -64,14 +64,11 @@ def site_at(
 
 
 def shared_pool(items: Items) -> Mask:
-    """What is a candidate for everybody (n,): of what may be shown the most popular at each half-life, and the newest.
-
-    As many items that nobody has met are in it too, those of the lowest indices.
-    """
+    """What is a candidate for everybody (n,): of what has been met and may be shown the most popular at each half-life,
+    and the newest. (What nobody has met has no place in a log; lib/core/exploration.py chooses from it.)"""
     pool = np.zeros(len(items), bool)
     known = np.flatnonzero(items.available & items.met)
     pool[known[everybodys_candidates(items.popularity[known], items.first_seen[known])]] = True
-    pool[np.flatnonzero(items.available & ~items.met)[:_NEWEST]] = True
     return pool
 
 

@@ -9,13 +9,10 @@ from lib.core.ranker.profiles import ATTRIBUTE_NAMES
 from lib.core.ranker.softmax_ranker import Model
 from lib.core.ranker.trained import INTERACTING, Trained
 
-VERSION = 1  # of what features and weights mean
-
 
 def trained_as_json(trained: Trained) -> dict[str, Any]:
     """Numbers, strings, lists and None alone; floats come back to the last bit."""
     return {
-        "version": VERSION,
         "position": trained.position,
         "gain": None if np.isnan(trained.gain) else trained.gain,  # JSON knows no NaN
         "slices": trained.slices,
@@ -26,9 +23,7 @@ def trained_as_json(trained: Trained) -> dict[str, Any]:
 
 
 def trained_from_json(document: dict[str, Any]) -> Trained | None:
-    """None where it is of another release, whose features or weights mean something else."""
-    if document.get("version") != VERSION:
-        return None
+    """None where its ranker knows other features than ours: MODEL_FORMAT should have been raised."""
     model = document["model"]
     if model is not None and model["names"] != _names(len(model["mean"])):
         return None

@@ -109,6 +109,5 @@ def test_the_pool_for_all_holds_the_popular_and_the_newest_that_may_be_shown() -
     ]
 
 
-def test_the_pool_for_all_holds_some_that_nobody_has_met() -> None:
-    pool = shared_pool(items_of([0.0] * 200, [np.inf] * 200, [item > 9 for item in range(200)]))
-    assert np.flatnonzero(pool).tolist() == list(range(10, 60))
+def test_what_nobody_has_met_is_in_no_pool_of_a_log() -> None:
+    assert np.flatnonzero(shared_pool(items_of([1.0, 0.0], [NOW - DAY, np.inf]))).tolist() == [0]
