@@ -7,7 +7,7 @@ from lib.core.defaults import PAGE
 
 Indices = NDArray[np.intp]
 
-MOST_NEW = 200  # candidates that nobody has met: each is read and ranked for everybody
+MOST_NEW = 200  # candidates that nobody has met: each is read from the database for every list
 FEWEST_NEW = 50  # where that many are there, however old: a catalogue's dates may be from long before it came in
 
 

@@ -82,6 +82,28 @@ def test_the_second_schema_is_migrated_and_keeps_what_it_holds(database: Databas
     assert problems_of(database) == []
 
 
+def test_the_third_schema_is_migrated_and_keeps_its_rows_for_a_release_that_reads_them(
+    database: Database, url: str
+) -> None:
+    migrate(database)
+    administer(
+        url,
+        f"""
+        ALTER TABLE recs_models DROP COLUMN format, DROP COLUMN text_projection;
+        ALTER TABLE recs_items DROP COLUMN circle;
+        UPDATE recs_state SET value = '3' WHERE name = 'schema';
+        INSERT INTO recs_models (built_at, active, size, actions, items, skipped, half_life_position, learned)
+            VALUES (now(), true, {EMBEDDING_SIZE}, 7, 1, 0, 2.5, '{{}}');
+        INSERT INTO recs_items VALUES (1, 0, 'a', ARRAY[1], 'v', 'n', 'm');
+        """,
+    )
+    assert migrate(database)
+    with database.transaction() as connection:
+        assert is_current(connection)
+        assert read_active_model(connection) is None
+    assert contents_of(database, "recs_items") == [(1, 0, "a", [1.0], b"v", b"n", b"m", None)]
+
+
 def contents_of(database: Database, table: str) -> list[tuple[Any, ...]]:
     with database.transaction() as connection:
         return connection.execute(f"SELECT * FROM {table}".encode()).fetchall()
