@@ -257,6 +257,12 @@ def test_content_that_only_the_model_knew_is_not_new_once_somebody_has_read_it(r
         assert ids_of(readers.recommend("grump")["items"])[0] == "drama5"
 
 
+def test_new_content_that_a_user_dislikes_is_in_his_list_no_more(readers: Site) -> None:
+    readers.act(action("grump", "comedy5", "hide"))
+    assert "comedy5" not in readers.ids("grump")
+    assert item_of(readers, "ann", "comedy5")["source"] == "new"
+
+
 def test_content_that_was_only_disliked_is_not_new_once_somebody_likes_it(readers: Site) -> None:
     readers.act(action("grump", "comedy5", "hide"))
     readers.embed(now=datetime.now(UTC) + timedelta(days=1))
