@@ -178,22 +178,19 @@ def test_that_a_user_comes_back_to_an_item_says_no_more() -> None:
     np.testing.assert_allclose(learned(again)[0].everybody, learned(log)[0].everybody, atol=1e-6)
 
 
-def test_where_all_that_came_up_was_read_alike_nobody_says_anything() -> None:
-    """What rounding leaves is no direction."""
-    begin: list[Action] = [(0, 0, NOW - 40 * DAY, 1.0)]
-    came_up = [(item % N_USERS, item, NOW - item * DAY, 1.0) for item in range(4, N_ITEMS)]
-    taste, _ = learned(log_of(begin + came_up, n_users=N_USERS, n_items=N_ITEMS))
+@pytest.mark.parametrize("readers", [1, N_USERS], ids=["by one", "by one each"])
+def test_where_all_that_came_up_was_read_alike_nobody_says_anything(readers: int) -> None:
+    """What rounding leaves is no direction: of everybody, of who is like any other, and of who read all of it."""
+    vectors = np.repeat(VECTORS[:1], N_ITEMS, axis=0)
+    begin: list[Action] = [(user, 0, NOW - 40 * DAY, 1.0) for user in range(N_USERS)]
+    came_up = [(item % readers, item, NOW - DAY, 1.0) for item in range(4, 4 + N_USERS)]
+    log = log_of(begin + came_up, n_users=N_USERS, n_items=N_ITEMS)
+    content = np.where(np.arange(N_ITEMS)[:, None] == 0, np.float32(0.0), CONTENT)
+    taste, circles = learned(log, content, vectors)
     assert taste.centre.any()
     assert not taste.everybody.any()
-
-
-def test_where_all_that_came_up_is_alike_nobody_wants_one_more_than_another() -> None:
-    content = np.repeat(random_vectors(1, 5), N_ITEMS, axis=0)
-    log = random_log(5, n_users=N_USERS, n_items=N_ITEMS)
-    taste, circles = learned(log, content)
-    assert not taste.everybody.any()
     assert not circles.any()
-    assert not tastes(log, (taste, circles), content).users.any()
+    assert tastes(log, (taste, circles), content).users.any() == (readers > 1)
 
 
 def test_items_of_the_same_content_fit_alike_wherever_they_stand() -> None:
