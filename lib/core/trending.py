@@ -11,7 +11,7 @@ An author is a topic `author:NAME`. It is never published, and says whose conten
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
+Label = tuple[str, str | None]  # a topic and its language
 
 AUTHOR_PREFIX = "author:"
 RECENT_DAYS = 2.0
@@ -31,6 +32,7 @@ SAME_BURST = 0.8  # of a topic's readers who came for contents of another topic,
 # How much the present must outweigh to be believed: while so little is known of the past, every topic of the language
 # is expected to have the same share.
 PRIOR_USERS = 10.0
+HOLD = 1.5  # what a topic's score is multiplied by while it is shown, so that none comes and goes at the edge
 MOST_ACTIONS = 1_000_000  # that are counted: some ten seconds of Postgres
 
 
@@ -75,8 +77,13 @@ def user_sample(n_actions: int) -> int:
     return sample
 
 
-def trending_topics(counts: Iterable[TopicCount], contents: Iterable[ContentReaders], *, n: int) -> list[Trend]:
-    """At most n topics, highest score first; each language's best come in before any language's second best."""
+def trending_topics(
+    counts: Iterable[TopicCount], contents: Iterable[ContentReaders], *, shown: Collection[Label] = (), n: int
+) -> list[Trend]:
+    """At most n topics, highest score first; each language's best come in before any language's second best.
+
+    `shown` are those of the list before this one.
+    """
     counts_of: dict[str | None, list[TopicCount]] = defaultdict(list)
     contents_of: dict[str | None, list[ContentReaders]] = defaultdict(list)
     for count in counts:
@@ -87,7 +94,7 @@ def trending_topics(counts: Iterable[TopicCount], contents: Iterable[ContentRead
     ranked = [
         (rank, trend)
         for language in counts_of
-        for rank, trend in enumerate(_trends(counts_of[language], _Audience(contents_of[language]), n))
+        for rank, trend in enumerate(_trends(counts_of[language], _Audience(contents_of[language]), shown, n))
     ]
     chosen = sorted(ranked, key=lambda place: (place[0], _order(place[1])))[:n]
     return sorted((trend for _, trend in chosen), key=_order)
@@ -97,20 +104,21 @@ def _order(trend: Trend) -> tuple[float, str, str]:
     return -trend.score, trend.topic, trend.language or ""
 
 
-def _trends(counts: Sequence[TopicCount], audience: "_Audience", n: int) -> list[Trend]:
+def _trends(counts: Sequence[TopicCount], audience: "_Audience", shown: Collection[Label], n: int) -> list[Trend]:
     """At most n topics of one language, highest first: none whose burst or whose main source a higher one shows."""
     sources = {count.topic: audience.main_source(count.topic) for count in counts}
     scores = burst_scores(counts, np.array([share for _, share in sources.values()]))
     least = least_score(counts[0].n_topics)
-    standing_out = [
-        Trend(count.topic, round(float(score), 4), count.language, count.users)
-        for count, score in zip(counts, scores, strict=True)
-        if score >= least
-    ]
+    standing_out = []
+    for count, score in zip(counts, scores, strict=True):
+        strength = score * HOLD if (count.topic, count.language) in shown else score
+        if strength >= least:
+            trend = Trend(count.topic, round(float(score), 4), count.language, count.users)
+            standing_out.append((-strength, count.topic, trend))
     trends: list[Trend] = []
     shown_contents: list[Mask] = []
     shown_sources: set[str] = set()
-    for trend in sorted(standing_out, key=_order):
+    for _, _, trend in sorted(standing_out):
         source, share = sources[trend.topic]
         has_main_source = share > 0.5
         if has_main_source and source in shown_sources:

@@ -34,5 +34,6 @@ def _trending(services: Services, now: datetime, deadline: Deadline) -> list[Tre
         sample = user_sample(count_acted(connection, now=now, counted=counted))
         counts = read_topic_counts(connection, now=now, counted=counted, sample=sample)
         contents = read_contents_read(connection, now=now)
-    trends = trending_topics(counts, contents, n=TOPICS_KEPT)
+    shown = {(topic.get("topic", ""), topic.get("language")) for topic in services.cache.trending_topics()}
+    trends = trending_topics(counts, contents, shown=shown, n=TOPICS_KEPT)
     return [trend._replace(users=trend.users * sample) for trend in trends]

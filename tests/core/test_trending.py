@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.core.trending import MOST_ACTIONS, RECENT_DAYS, least_score, trending_topics, user_sample
+from lib.core.trending import (
+    LEAST_SCORE,
+    MOST_ACTIONS,
+    RECENT_DAYS,
+    burst_scores,
+    least_score,
+    trending_topics,
+    user_sample,
+)
 from tests.core.topic_log import Content, Read, count_readers, count_topics, trends
 
 HOUR = 1 / 24
@@ -194,6 +202,29 @@ def test_a_score_does_not_jump_while_a_burst_passes() -> None:
     shown = [score for score in scores if score > 0]
     assert max(earlier - later for earlier, later in itertools.pairwise(shown)) < scores[0] / 20
     assert shown[-1] < 1.5
+
+
+def test_a_topic_that_is_shown_stays_until_its_score_is_two_thirds_of_what_it_takes_to_be_shown() -> None:
+    contents = site(*"abcdefgh")
+    between = 0
+    for users in range(1, 80):
+        log = usual(contents) + reads_of(*of("b", contents), users=users, days=1)
+        counts = [count for count in count_topics(log, contents) if count.topic == "b"]
+        [score] = burst_scores(counts, np.zeros(1))
+        assert names(log, contents) == (["b"] if score >= LEAST_SCORE else [])
+        assert names_shown(log, contents, "b") == (["b"] if score >= LEAST_SCORE / 1.5 else [])
+        between += LEAST_SCORE / 1.5 <= score < LEAST_SCORE
+    assert between
+
+
+def test_of_two_topics_of_a_burst_the_one_that_is_shown_stays() -> None:
+    contents = {f"match {number}": Content(["world cup", "football"]) for number in range(5)}
+    log = bursting(contents)
+    assert [names_shown(log, contents, topic) for topic in ("football", "world cup")] == [["football"], ["world cup"]]
+
+
+def names_shown(log: list[Read], contents: dict[str, Content], topic: str) -> list[str]:
+    return [trend.topic for trend in trends(log, contents, shown=[(topic, None)])]
 
 
 def test_each_language_is_compared_with_itself() -> None:

@@ -2,10 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from lib.core.trending import AUTHOR_PREFIX, BASELINE_DAYS, RECENT_DAYS, ContentReaders, TopicCount, Trend
+from lib.core.trending import AUTHOR_PREFIX, BASELINE_DAYS, RECENT_DAYS, ContentReaders, Label, TopicCount, Trend
 from lib.core.trending import trending_topics as published
 
 HALF_LIFE_DAYS = 0.5
@@ -68,7 +68,9 @@ def sum_of(ages: Iterable[float]) -> float:
     return math.fsum(0.5 ** (age / HALF_LIFE_DAYS) for age in ages)
 
 
-def trends(reads: Iterable[Read], contents: Mapping[str, Content], *, n: int = 50) -> list[Trend]:
+def trends(
+    reads: Iterable[Read], contents: Mapping[str, Content], *, shown: Collection[Label] = (), n: int = 50
+) -> list[Trend]:
     """What would be published."""
     reads = list(reads)
-    return published(count_topics(reads, contents), count_readers(reads, contents), n=n)
+    return published(count_topics(reads, contents), count_readers(reads, contents), shown=shown, n=n)

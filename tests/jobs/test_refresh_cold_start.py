@@ -113,6 +113,17 @@ def test_an_author_is_never_published_and_brings_one_topic_at_most(tea_and_milk:
     assert not [topic for topic, _ in topics(site) if topic.startswith("author:")]
 
 
+def test_of_two_topics_of_a_burst_the_one_that_was_published_before_stays(tea_and_milk: Site) -> None:
+    site = tea_and_milk
+    for number in range(3):
+        site.add_content(f"match {number}", topics=["world cup", "football"], language="en")
+        act(site, f"match {number}", users=9)
+    for topic in ("football", "world cup"):
+        site.services.cache.store_trending_topics([{"topic": topic, "language": "en"}, {"not": "ours"}])
+        refresh(site)
+        assert list(topics(site)) == [(topic, "en")]
+
+
 def test_what_is_disliked_or_not_available_makes_no_topic_trend(tea_and_milk: Site) -> None:
     site = tea_and_milk
     site.add_content("scandal", topics=["scandal"], language="en")
