@@ -1,4 +1,9 @@
-"""One small tree of errors. A class's docstring is its default message; web/edge.py alone chooses HTTP statuses."""
+"""One small tree of errors. A class's docstring is its default message; web/edge.py alone chooses HTTP statuses.
+
+What a page may show (settings, services that are away) is raised with Texts, which it can translate.
+"""
+
+from lib.text import Text
 
 
 class RecommenderError(Exception):
@@ -7,8 +12,8 @@ class RecommenderError(Exception):
     code = "error"
 
     def __init__(self, message: str = "", *, fix: str = "") -> None:
-        self.message = message or (type(self).__doc__ or "").strip()
-        self.fix = fix
+        self.message = Text.of(message) if message else Text((type(self).__doc__ or "").strip())
+        self.fix = Text.of(fix)
         super().__init__(self.message)
 
 

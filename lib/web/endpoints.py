@@ -11,7 +11,7 @@ from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBED
 from lib.errors import ImpossibleJob, InvalidInput, RecommenderError, ServiceUnavailable, SettingsError
 from lib.jobs.run import WORK_SHARE, Deadline, run_and_report
 from lib.time_limit import time_limit
-from lib.web.http import Request, Response, html_response, json_response
+from lib.web.http import Request, Response, json_response
 
 RECOMMEND_PARAMETERS = {"user_id", "n", "language"}
 MAX_ITEMS = 100
@@ -59,9 +59,9 @@ def init(request: Request, services: Services) -> Response:
         inspection = initialize(services, datetime.now(UTC))
     status = "200 OK" if inspection.ok else "503 Service Unavailable"
     if request.wants_html:
-        from lib.web.pages import render
+        from lib.web.pages import page_response
 
-        return html_response(render("init.html", inspection=inspection), status)
+        return page_response(request, "init.html", status, inspection=inspection)
     return json_response(inspection.as_json(), status)
 
 
@@ -71,9 +71,9 @@ def status(request: Request, services: Services) -> Response:
     with time_limit(STATUS_SECONDS):
         document = report_status(services, datetime.now(UTC))
     if request.wants_html:
-        from lib.web.pages import render
+        from lib.web.pages import page_response
 
-        return html_response(render("status.html", status=document))
+        return page_response(request, "status.html", status=document)
     return json_response(document)
 
 

@@ -8,9 +8,6 @@ from urllib.parse import parse_qs
 
 from lib.errors import InvalidInput, PayloadTooLarge
 
-CONTENT_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 MAX_BODY_BYTES = 1_000_000  # QStash's free plan ends there; our own messages have some 100
 
 
@@ -97,8 +94,3 @@ def send(response: Response, environ: Mapping[str, Any], start_response: Callabl
 def json_response(document: Any, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Response:
     body = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     return Response(status, body, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
-
-
-def html_response(page: str, status: str = "200 OK") -> Response:
-    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": CONTENT_POLICY}
-    return Response(status, page.encode("utf-8", "replace"), headers)

@@ -19,6 +19,7 @@ from lib.errors import (
     SettingsError,
 )
 from lib.settings import Settings
+from lib.text import Text
 from lib.web.edge import Application, keyed_application, process_services, signed_application
 from lib.web.http import MAX_BODY_BYTES, Request, Response, json_response
 from tests.api.signing import sign
@@ -149,7 +150,7 @@ def test_a_content_length_that_is_no_number_is_bad_input(length: str) -> None:
     ],
 )
 def test_each_error_has_its_status_and_says_what_to_do(error: RecommenderError, status: int) -> None:
-    error.fix = "Do this."
+    error.fix = Text("Do this.")
     answer = call(failing_with(error), headers=KEY)
     assert answer.status == status
     assert answer.json == {"error": {"code": error.code, "message": error.message, "fix": "Do this."}}
