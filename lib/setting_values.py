@@ -1,4 +1,4 @@
-"""What each variable may hold. A `..._problem` says what is wrong as the rest of a sentence, empty where nothing is;
+"""What each variable may hold. A `..._problem` says what is wrong as the rest of a sentence, None where nothing is;
 a check of TUNABLES answers the parsed value or raises ValueError with that sentence.
 """
 
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from lib.core.actions import ACTION_NAMES
 from lib.core.defaults import MOST_NEW_PER_PAGE
 from lib.core.schedules import interval_problem
+from lib.text import Text
 
 DEFAULT_WEIGHTS = {
     "view": 1.0,
@@ -27,38 +28,41 @@ DEFAULT_WEIGHTS = {
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
-def token_problem(value: str) -> str:
-    return "holds a space or a line break" if re.search(r"\s", value) else ""
+def token_problem(value: str) -> Text | None:
+    return Text("holds a space or a line break") if re.search(r"\s", value) else None
 
 
-def http_url_problem(value: str) -> str:
+def http_url_problem(value: str) -> Text | None:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    return "" if usable and not re.search(r"\s", value) else "is no http(s) URL"
+    return None if usable and not re.search(r"\s", value) else Text("is no http(s) URL")
 
 
-def redis_url_problem(value: str) -> str:
+def redis_url_problem(value: str) -> Text | None:
     if value.startswith(("redis://", "rediss://")):
-        return "is the address for the Redis protocol; the one needed is for REST and begins with https://"
-    return http_url_problem(value)
-
-
-def app_url_problem(value: str) -> str:
+        return Text("is the address for the Redis protocol; the one needed is for REST and begins with https://")
     problem = http_url_problem(value)
-    if problem:
+    if problem is None and re.fullmatch(r"qstash[a-z0-9-]*\.upstash\.io", urlsplit(value).hostname or ""):
+        return Text("is the address of QStash, not of a Redis database")
+    return problem
+
+
+def app_url_problem(value: str) -> Text | None:
+    problem = http_url_problem(value)
+    if problem is not None:
         return problem
     parts = urlsplit(value)
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        return "must be a bare address, without a path, query or user name"
+        return Text("must be a bare address, without a path, query or user name")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
-        return "begins with http://; a public app must use https://, and redirects count as failed deliveries"
-    return ""
+        return Text("begins with http://; a public app must use https://, and redirects count as failed deliveries")
+    return None
 
 
-def database_url_problem(value: str) -> str:
+def database_url_problem(value: str) -> Text | None:
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("postgres", "postgresql") and bool(parts.hostname or "host=" in parts.query)
@@ -66,14 +70,21 @@ def database_url_problem(value: str) -> str:
     except ValueError:
         usable = False
     if usable and parts.netloc.count("@") > 1:
-        return "holds an @ in its user name or password; write that one as %40"
-    return "" if usable else "is no Postgres URL (postgresql://user:password@host/database)"
+        return Text("holds an @ in its user name or password; write that one as %40")
+    return None if usable else Text("is no Postgres URL (postgresql://user:password@host/database)")
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def check(value: str) -> int:
         if not re.fullmatch(r"\d{1,12}", value) or not low <= int(value) <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}, not {value[:40]!r}")
+            raise ValueError(
+                Text(
+                    "must be a whole number from {low} to {high}, not {value}",
+                    low=low,
+                    high=high,
+                    value=repr(value[:40]),
+                )
+            )
         return int(value)
 
     return check
@@ -86,7 +97,11 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         except ValueError:
             number = float("nan")
         if not low <= number <= high:
-            raise ValueError(f"must be a number from {low:g} to {high:g}, not {value[:40]!r}")
+            raise ValueError(
+                Text(
+                    "must be a number from {low:g} to {high:g}, not {value}", low=low, high=high, value=repr(value[:40])
+                )
+            )
         return number
 
     return check
@@ -104,7 +119,9 @@ def _weights(value: str) -> dict[str, float]:
     for part in value.split(","):
         name, _, weight = (piece.strip() for piece in part.partition("="))
         if name not in ACTION_NAMES:
-            raise ValueError(f"names {name[:40]!r}; the actions are {', '.join(ACTION_NAMES)}")
+            raise ValueError(
+                Text("names {name}; the actions are {actions}", name=repr(name[:40]), actions=", ".join(ACTION_NAMES))
+            )
         weights[name] = _number(-100, 100)(weight)
     return weights
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from lib.core.defaults import HISTORY_LENGTH, INTEREST_HALF_LIFE_DAYS, NEW_PER_PAGE
 from lib.core.half_lives import position_of
 from lib.errors import SettingsError
+from lib.setting_fixes import how_to_set
 from lib.setting_values import (
     DEFAULT_WEIGHTS,
     LOOPBACK_HOSTS,
@@ -21,17 +22,22 @@ from lib.setting_values import (
     redis_url_problem,
     token_problem,
 )
+from lib.text import Text
 
 CLOCK_LEEWAY_SECONDS = 60  # by which this machine's clock and QStash's may differ
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one variable, and how to mend it."""
+    """What is wrong with one variable, as the rest of a sentence, and how to mend it."""
 
     variable: str
-    message: str
-    fix: str
+    message: Text
+    fix: Text
+
+    @property
+    def sentence(self) -> Text:
+        return Text("{variable} {problem}.", variable=self.variable, problem=self.message)
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ class Settings:
         """Raises SettingsError for the first of these variables, or the first tunable, that has a problem."""
         for problem in self.problems:
             if problem.variable in variables or problem.variable in TUNABLES:
-                raise SettingsError(f"{problem.variable} {problem.message}.", fix=problem.fix)
+                raise SettingsError(problem.sentence, fix=problem.fix)
 
     def _problem_of(self, variable: str) -> Problem | None:
         return next((problem for problem in self.problems if problem.variable == variable), None)
@@ -124,33 +130,25 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
     """Reads every variable. The names and units are in .env.example."""
     reader = _Reader(environ)
     values: dict[str, Any] = {
-        "qstash_token": reader.text("QSTASH_TOKEN", token_problem, QSTASH_FIX),
-        "qstash_current_signing_key": reader.text("QSTASH_CURRENT_SIGNING_KEY", token_problem, QSTASH_FIX),
-        "qstash_next_signing_key": reader.text("QSTASH_NEXT_SIGNING_KEY", token_problem, QSTASH_FIX),
-        "redis_url": reader.text("UPSTASH_REDIS_REST_URL", redis_url_problem, REDIS_FIX, "KV_REST_API_URL").rstrip("/"),
-        "redis_token": reader.text("UPSTASH_REDIS_REST_TOKEN", token_problem, REDIS_FIX, "KV_REST_API_TOKEN"),
-        "database_url": reader.text("DATABASE_URL", database_url_problem, DATABASE_FIX, "POSTGRES_URL"),
-        "admin_api_key": reader.optional("ADMIN_API_KEY", token_problem, ADMIN_KEY_FIX),
-        "bypass_secret": reader.optional("VERCEL_AUTOMATION_BYPASS_SECRET", token_problem, BYPASS_FIX),
+        "qstash_token": reader.text("QSTASH_TOKEN", token_problem),
+        "qstash_current_signing_key": reader.text("QSTASH_CURRENT_SIGNING_KEY", token_problem),
+        "qstash_next_signing_key": reader.text("QSTASH_NEXT_SIGNING_KEY", token_problem),
+        "redis_url": reader.text("UPSTASH_REDIS_REST_URL", redis_url_problem, "KV_REST_API_URL").rstrip("/"),
+        "redis_token": reader.text("UPSTASH_REDIS_REST_TOKEN", token_problem, "KV_REST_API_TOKEN"),
+        "database_url": reader.text("DATABASE_URL", database_url_problem, "POSTGRES_URL"),
+        "admin_api_key": reader.optional("ADMIN_API_KEY", token_problem),
+        "bypass_secret": reader.optional("VERCEL_AUTOMATION_BYPASS_SECRET", token_problem),
         "vercel_env": reader.get("VERCEL_ENV"),
         "is_vercel_dev": reader.get("VERCEL_REGION") == "dev1",
         "allow_unsigned_local": reader.flag("ALLOW_UNSIGNED_LOCAL"),
     }
     values |= reader.app_url()
-    if qstash_url := reader.optional("QSTASH_URL", http_url_problem, "Leave it out, or copy it from QStash's console."):
+    if qstash_url := reader.optional("QSTASH_URL", http_url_problem):
         values["qstash_url"] = qstash_url.rstrip("/")
     for name, check in TUNABLES.items():
         if reader.get(name):
             values[name.lower()] = reader.tunable(name, check)
     return Settings(**values, problems=tuple(reader.problems))
-
-
-QSTASH_FIX = "Copy it from https://console.upstash.com/qstash into the environment and deploy again."
-REDIS_FIX = "Copy it from the database's page at https://console.upstash.com/redis (section REST API)."
-DATABASE_FIX = "Copy the connection string of your Postgres, for example from https://console.neon.tech."
-APP_URL_FIX = "Set it to the public address of the app, for example https://shop.example.com, without a path."
-ADMIN_KEY_FIX = "Set it to a long random string, for example what `openssl rand -hex 24` prints."
-BYPASS_FIX = "Copy it from the project's settings on Vercel (Deployment Protection), or leave it out."
 
 
 class _Reader:
@@ -163,26 +161,31 @@ class _Reader:
     def get(self, name: str) -> str:
         return self._environ.get(name, "").strip()
 
-    def text(self, name: str, check: Callable[[str], str], fix: str, other_name: str = "") -> str:
-        value = self.get(name)
-        used = name
+    def text(self, name: str, check: Callable[[str], Text | None], other_name: str = "") -> str:
+        value, used = self.get(name), name
         if not value and other_name:
             value, used = self.get(other_name), other_name
         if not value:
-            self._add(name, "is not set" + (f" (nor is {other_name})" if other_name else ""), fix)
+            absent = Text("is not set (nor is {other_name})", other_name=other_name)
+            self._add(name, absent if other_name else Text("is not set"), how_to_set(name))
         elif value[0] in "'\"" and value[-1] == value[0]:
-            self._add(name, f"has quotes around its value (in {used})", "Remove the quotes.")
-        elif problem := check(value):
-            self._add(name, f"{problem} (in {used})" if used != name else problem, fix)
+            self._add(name, Text("has quotes around its value (in {used})", used=used), Text("Remove the quotes."))
+        elif value.startswith(f"{used}="):
+            problem = Text("holds its own name (in {used})", used=used)
+            self._add(name, problem, Text("Leave out everything up to the first =."))
+        elif found := check(value):
+            other = Text("{problem} (in {used})", problem=found, used=used)
+            self._add(name, other if used != name else found, how_to_set(name))
         return value
 
-    def optional(self, name: str, check: Callable[[str], str], fix: str) -> str:
-        return self.text(name, check, fix) if self.get(name) else ""
+    def optional(self, name: str, check: Callable[[str], Text | None]) -> str:
+        return self.text(name, check) if self.get(name) else ""
 
     def flag(self, name: str) -> bool:
         value = self.get(name)
         if value not in ("", "0", "1"):
-            self._add(name, "must be 1 or 0", "Set it to 1 on your own machine only; elsewhere leave it out.")
+            fix = Text("Set it to 1 on your own machine only; elsewhere leave it out.")
+            self._add(name, Text("must be 1 or 0"), fix)
         return value == "1"
 
     def app_url(self) -> dict[str, object]:
@@ -190,15 +193,16 @@ class _Reader:
         production = self.get("VERCEL_PROJECT_PRODUCTION_URL")
         if not self.get(name) and production:
             return {"app_url": f"https://{production}", "app_url_is_guessed": True}
-        return {"app_url": self.text(name, app_url_problem, APP_URL_FIX).rstrip("/")}
+        return {"app_url": self.text(name, app_url_problem).rstrip("/")}
 
     def tunable(self, name: str, check: Callable[[str], Any]) -> Any:
         default = Settings.__dataclass_fields__[name.lower()]
         try:
             return check(self.get(name))
         except ValueError as error:
-            self._add(name, str(error), "Correct it, or leave it out for the default (see .env.example).")
+            fix = Text("Correct it, or leave it out for the default (see .env.example).")
+            self._add(name, Text.of(error.args[0]), fix)
             return DEFAULT_WEIGHTS if name == "ACTION_WEIGHTS" else default.default
 
-    def _add(self, variable: str, message: str, fix: str) -> None:
+    def _add(self, variable: str, message: Text, fix: Text) -> None:
         self.problems.append(Problem(variable, message, fix))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from lib.errors import OutOfTime
+from lib.text import Text
 
 _ends_at: ContextVar[float] = ContextVar("ends_at", default=math.inf)  # of time.monotonic
 
@@ -28,5 +29,5 @@ def seconds_left(at_most: float) -> float:
     """What is left of the limit, but at most so many seconds. Raises OutOfTime where nothing is left."""
     left = _ends_at.get() - time.monotonic()
     if left <= 0:
-        raise OutOfTime(fix="See in the log which service is slow; where none is, raise the time budget.")
+        raise OutOfTime(fix=Text("See in the log which service is slow; where none is, raise the time budget."))
     return min(left, at_most)

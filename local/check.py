@@ -1,17 +1,24 @@
-"""scripts/check_qstash_config.py: the configuration check of /api/init, in a terminal. It changes nothing.
+"""scripts/check_qstash_config.py: the configuration check of /api/init, in a terminal.
 
-Reads the environment, then .env.local and .env of the current folder. Ends with 1 where anything is missing.
+It makes and mends nothing; it sends one test message a minute at most. Reads the environment, then .env.local and .env
+of the current folder. Speaks Chinese where LC_ALL, LC_MESSAGES or LANG says zh. Ends with 1 where anything is missing.
 """
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Mapping
 
 from lib.adapters.services import Services
 from lib.jobs.check_configuration import Inspection, inspect
+from lib.jobs.checks.check import Check
+from lib.web.translation import CHINESE, ENGLISH, translate
 from local.configuration import read_configuration
 
 SIGNS = {"ok": "✅", "warning": "⚠️", "error": "❌"}
+COLOURS = {"warning": "33", "error": "31"}  # yellow, red
+FAINT, BOLD = "2", "1"
 
 
 def main() -> int:
@@ -19,21 +26,41 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print the JSON of /api/init instead")
     options = parser.parse_args()
     services = Services(read_configuration())
-    inspection = inspect(services)
+    inspection = inspect(services, sends_ping=not services.settings.is_preview)
     services.close()
     if options.json:
         json.dump(inspection.as_json(), sys.stdout, ensure_ascii=False, indent=2)
         print()
     else:
-        print(as_text(inspection))
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        print(as_text(inspection, language=language_of(os.environ), coloured=coloured))
     return 0 if inspection.ok else 1
 
 
-def as_text(inspection: Inspection) -> str:
-    """One line a check, and how to mend it under those that need it."""
-    lines = []
-    for check in inspection.checks:
-        lines.append(f"{SIGNS[check.status]} {check.message}")
-        if check.fix:
-            lines.append(f"   → {check.fix}")
-    return "\n".join(lines)
+def language_of(environ: Mapping[str, str]) -> str:
+    """As gettext reads it: the first of the three that is set decides."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    locale = next((environ[name] for name in names if environ.get(name)), "")
+    return CHINESE if locale.lower().startswith("zh") else ENGLISH
+
+
+def as_text(inspection: Inspection, *, language: str = ENGLISH, coloured: bool = False) -> str:
+    """One line a check, how to mend it under those that need it, and all of it in one sentence at the end."""
+    lines = [line for check in inspection.checks for line in _lines(check, language, coloured)]
+    status = "error" if not inspection.ok else "warning" if inspection.of_status("warning") else "ok"
+    summary = _painted(translate(inspection.summary, language), BOLD if coloured else "")
+    return "\n".join([*lines, "", f"{SIGNS[status]} {summary}"])
+
+
+def _lines(check: Check, language: str, coloured: bool) -> list[str]:
+    colour = COLOURS[check.status] if coloured and check.status != "ok" else ""
+    lines = [f"{SIGNS[check.status]} {_painted(translate(check.message, language), colour)}"]
+    if check.fix:
+        words, *block = translate(check.fix, language).splitlines()
+        lines.append(f"   → {words}")
+        lines += [f"     {_painted(line, FAINT if coloured else '')}" for line in block]
+    return lines
+
+
+def _painted(words: str, colour: str) -> str:
+    return f"\x1b[{colour}m{words}\x1b[0m" if colour else words

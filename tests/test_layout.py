@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("lib.text", "lib.errors", "lib.core", "lib.settings", "lib.adapters", "lib.jobs", "lib.web", "api")
 FLOOR = {
     **{room: floor for floor, room in enumerate(ROOMS)},
+    "lib.setting_fixes": ROOMS.index("lib.settings"),
     "lib.setting_values": ROOMS.index("lib.settings"),
     "lib.time_limit": ROOMS.index("lib.settings"),
 }

@@ -7,11 +7,13 @@ recs:generation:{user_id}  counter, TTL        bumped when the user acts: a list
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lib.adapters.redis_client import RedisClient
+from lib.errors import RedisUnavailable
 
 COLD_START_KEY = "recommend:cold-start"
 TOPICS_KEY = "recommend:trending-topics"
@@ -72,6 +74,15 @@ class Cache:
         """Writes and reads a key of our own, for the configuration check."""
         self._redis.execute("SET", "recs:check", "1", "EX", 60)
         self._redis.execute("GET", "recs:check")
+
+    def eviction_policy(self) -> str | None:
+        """What Redis does when it is full; None where this token may not ask."""
+        try:
+            told = str(self._redis.execute("INFO", "memory"))
+        except RedisUnavailable:
+            return None
+        match = re.search(r"^maxmemory_policy:(\S+)", told, re.MULTILINE)
+        return match[1] if match else None
 
 
 def _list_key(user_id: str) -> str:

@@ -13,6 +13,8 @@ from psycopg import errors
 from psycopg.abc import RV, PQGen, PQGenConn
 
 from lib.errors import DatabaseForbids, DatabaseRefuses, OutOfTime, PostgresUnavailable, SchemaMissing
+from lib.setting_fixes import how_to_set
+from lib.text import Text
 from lib.time_limit import seconds_left
 
 CONNECT_SECONDS = 5
@@ -87,7 +89,7 @@ class Database:
         With `vectors` the connection reads and writes pgvector's type.
         """
         if not self._free.acquire(timeout=seconds_left(seconds)):
-            raise PostgresUnavailable("Every database connection of this process is busy.")
+            raise PostgresUnavailable(Text("Every database connection of this process is busy."))
         try:
             with translated_errors():
                 connection = self._begin(seconds)
@@ -140,8 +142,10 @@ class Database:
         except psycopg.ProgrammingError:
             # Its message would quote the URL, password included.
             raise PostgresUnavailable(
-                "DATABASE_URL can't be read as a connection string.",
-                fix="Copy it again from your Postgres's console, without options of other libraries (?pgbouncer=true).",
+                Text("DATABASE_URL can't be read as a connection string."),
+                fix=Text(
+                    "Copy it again from your Postgres's console, without options of other libraries (?pgbouncer=true)."
+                ),
             ) from None
 
     def _take_idle(self) -> Connection | None:
@@ -173,26 +177,44 @@ def _bounded(connection: Connection, seconds: float) -> Connection:
 
 
 # What else may be wrong with a Postgres that answers.
-_TROUBLES: dict[type[psycopg.Error], tuple[str, str]] = {
+_TROUBLES: dict[type[psycopg.Error], tuple[Text, Text]] = {
     errors.ReadOnlySqlTransaction: (
-        "Postgres takes no writes",
-        "Wait for its failover to end, or point DATABASE_URL at the primary.",
+        Text("Postgres takes no writes"),
+        Text("Wait for its failover to end, or point DATABASE_URL at the primary."),
     ),
-    errors.DiskFull: ("Postgres's disk is full", "Enlarge it, or lower RETENTION_DAYS."),
+    errors.DiskFull: (Text("Postgres's disk is full"), Text("Enlarge it, or lower RETENTION_DAYS.")),
     errors.TooManyConnections: (
-        "Postgres takes no more connections",
-        "Use its pooler's address as DATABASE_URL, or lower DATABASE_MAX_CONNECTIONS.",
+        Text("Postgres takes no more connections"),
+        Text("Use its pooler's address as DATABASE_URL, or lower DATABASE_MAX_CONNECTIONS."),
     ),
-    errors.QueryCanceled: ("Postgres took too long", "See what else keeps the database busy, or holds its locks."),
+    errors.QueryCanceled: (
+        Text("Postgres took too long"),
+        Text("See what else keeps the database busy, or holds its locks."),
+    ),
     errors.IdleInTransactionSessionTimeout: (
-        "The function stood still within a transaction, which Postgres ended",
-        "It is tried again by itself.",
+        Text("The function stood still within a transaction, which Postgres ended"),
+        Text("It is tried again by itself."),
     ),
 }
-_AWAY = ("Postgres doesn't answer", "Check DATABASE_URL and that the database is running.")
+_AWAY = (
+    Text("Postgres doesn't answer"),
+    Text("Check the host and port in DATABASE_URL, and that the database is running."),
+)
 _POOLER_FULL = (
-    "Postgres's pooler is full",
-    "Enlarge its pool or its limit of clients, or lower DATABASE_MAX_CONNECTIONS.",
+    Text("Postgres's pooler is full"),
+    Text("Enlarge its pool or its limit of clients, or lower DATABASE_MAX_CONNECTIONS."),
+)
+# Refused logins, by Postgres's words: they have no type of their own.
+_LOGINS = (
+    (
+        re.compile('password authentication failed|role "[^"]*" does not exist|no password supplied'),
+        Text("Postgres refuses the user or the password in DATABASE_URL"),
+    ),
+    (re.compile('database "[^"]*" does not exist'), Text("Postgres has no database of the name in DATABASE_URL")),
+    (
+        re.compile("does not support SSL|no pg_hba.conf entry|SSL/TLS required|connection is insecure"),
+        Text("Postgres and DATABASE_URL disagree about encryption"),
+    ),
 )
 # PgBouncer's words, then Supavisor's (Supabase).
 _SAYS_FULL = re.compile(
@@ -211,20 +233,23 @@ def translated_errors() -> Iterator[None]:
         yield
     except (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedObject, errors.UndefinedFunction) as error:
         raise SchemaMissing(
-            f"The database's tables are missing or out of date: {_first_line(error)}", fix="Open /api/init once."
+            Text("The database's tables are missing or out of date: {reason}", reason=_first_line(error)),
+            fix=Text("Open /api/init once."),
         ) from error
     except errors.InsufficientPrivilege as error:
         raise DatabaseForbids(
-            f"The database role may not do this: {_first_line(error)}", fix="Grant it, or run scripts/migrate."
+            Text("The database role may not do this: {reason}", reason=_first_line(error)),
+            fix=Text("Grant it, or run scripts/migrate with an owner's DATABASE_URL."),
         ) from error
     except (errors.FeatureNotSupported, errors.UndefinedFile) as error:
         raise PostgresUnavailable(
-            f"This Postgres lacks something: {_first_line(error)}",
-            fix="Use a Postgres that has pgvector, such as Neon.",
+            Text("This Postgres lacks something: {reason}", reason=_first_line(error)),
+            fix=Text("Use a Postgres that has pgvector, such as Neon."),
         ) from error
     except _REFUSALS as error:
         raise DatabaseRefuses(
-            f"Postgres refuses a row: {_first_line(error)}", fix="See which constraint or trigger of yours says so."
+            Text("Postgres refuses a row: {reason}", reason=_first_line(error)),
+            fix=Text("See which constraint or trigger of yours says so."),
         ) from error
     except (
         psycopg.OperationalError,
@@ -245,7 +270,11 @@ def _unavailable(error: psycopg.Error) -> PostgresUnavailable:
     trouble, fix = _TROUBLES.get(errors.TooManyConnections if is_full else type(error), _AWAY)
     if _SAYS_FULL.search(str(error)):
         trouble, fix = _POOLER_FULL
-    return PostgresUnavailable(f"{trouble}: {_first_line(error)}", fix=fix)
+    for pattern, refusal in _LOGINS:
+        if pattern.search(str(error)):
+            trouble, fix = refusal, how_to_set("DATABASE_URL")
+            break
+    return PostgresUnavailable(Text("{trouble}: {reason}", trouble=trouble, reason=_first_line(error)), fix=fix)
 
 
 def _register_vectors(connection: Connection) -> None:
@@ -256,8 +285,8 @@ def _register_vectors(connection: Connection) -> None:
         try:
             register_vector(connection)
         except psycopg.ProgrammingError:
-            message = "The database has no type `vector`: pgvector is missing."
-            raise SchemaMissing(message, fix="Open /api/init.") from None
+            message = Text("The database has no type `vector`: pgvector is missing.")
+            raise SchemaMissing(message, fix=Text("Open /api/init.")) from None
 
 
 def _first_line(error: BaseException) -> str:

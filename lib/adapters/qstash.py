@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -13,16 +14,30 @@ from qstash.errors import DailyMessageLimitExceededError, QStashError, RateLimit
 from lib.adapters.bounded_http import bound
 from lib.core.schedules import Schedule
 from lib.errors import QStashUnavailable
+from lib.setting_fixes import how_to_set
+from lib.text import Text
 
 ANSWER_SECONDS = 10.0
 MESSAGE_LENGTH = 300  # characters of what QStash, or a proxy's page, says
 BYPASS_HEADER = "x-vercel-protection-bypass"
 
-_QUOTA_FIX = (
-    "Raise ACTIONS_INTERVAL_SECONDS and open /api/init again, or upgrade at https://console.upstash.com/qstash."
+_QUOTA_FIX = Text(
+    "Upgrade at https://console.upstash.com/qstash, or send fewer messages and open /api/init again:\n"
+    "ACTIONS_INTERVAL_SECONDS=120"
 )
-_TOO_MANY_FIX = "Delete schedules that you don't need at https://console.upstash.com/qstash, or upgrade the plan."
-_FIX = "Check QSTASH_TOKEN, and QSTASH_URL where your account is in another region."
+_TOO_MANY_FIX = Text("Delete schedules that you don't need at https://console.upstash.com/qstash, or upgrade the plan.")
+_FIX = Text("Check QSTASH_URL, or leave it out; see https://status.upstash.com whether QStash is down.")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of a message that is done. `status` is 0 where the destination never answered."""
+
+    succeeded: bool
+    status: int = 0
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    body: str = ""
+    error: str = ""
 
 
 class QStashClient:
@@ -57,13 +72,41 @@ class QStashClient:
                 schedule_id=schedule.schedule_id,
             )
 
-    def publish(self, *, url: str, body: Mapping[str, object], retries: int) -> str:
-        """Publishes one message and answers its id."""
+    def publish(self, *, url: str, body: Mapping[str, object], retries: int, timeout_seconds: int | None = None) -> str:
+        """Publishes one message and answers its id. A delivery may take `timeout_seconds`, or what the plan allows."""
         with _our_errors():
             response = self._client.message.publish_json(
-                url=url, body=dict(body), method="POST", headers=self._headers, retries=retries
+                url=url,
+                body=dict(body),
+                method="POST",
+                headers=self._headers,
+                retries=retries,
+                timeout=timeout_seconds,
             )
             return str(response.message_id)  # type: ignore[union-attr]
+
+    def delivery(self, message_id: str) -> Delivery | None:
+        """What became of a message without retries; None while it is under way."""
+        with _our_errors():
+            events = self._list("/v2/events", message_id)["events"]  # the client's own call prints what it reads
+            ended = {event["state"]: event for event in events if event["state"] in ("DELIVERED", "FAILED")}
+            if "FAILED" not in ended:
+                return Delivery(succeeded=True) if ended else None
+            letters = self._list("/v2/dlq", message_id)["messages"]
+            letter = letters[0] if letters else {}
+            return Delivery(
+                succeeded=False,
+                status=int(letter.get("responseStatus") or ended["FAILED"].get("responseStatus") or 0),
+                headers=letter.get("responseHeader") or {},
+                body=str(letter.get("responseBody") or ""),
+                error=str(ended["FAILED"].get("error") or ""),
+            )
+
+    def _list(self, path: str, message_id: str) -> dict[str, Any]:
+        answer = self._client.http.request(path=path, method="GET", params={"messageId": message_id})
+        if not isinstance(answer, dict):
+            raise ValueError("this is no list of messages")
+        return answer
 
     def publish_at(self, *, url: str, body: Mapping[str, object], slots: Sequence[tuple[int, str]]) -> None:
         """Publishes a message for each (unix seconds, deduplication id), in one request, without retries."""
@@ -107,15 +150,31 @@ def _our_errors() -> Iterator[None]:
     try:
         yield
     except DailyMessageLimitExceededError as error:
-        raise QStashUnavailable(f"QStash refuses: {error}", fix=_QUOTA_FIX) from error
+        message = Text(
+            "QStash takes no more messages today: the plan's {limit} a day are used up.", limit=str(error.limit)
+        )
+        raise QStashUnavailable(message, fix=_QUOTA_FIX) from error
     except RateLimitExceededError as error:
-        limit = f" (its burst limit is {error.limit})" if error.limit else ""
-        message = f"QStash refuses: too many requests in a burst{limit}."
-        raise QStashUnavailable(message, fix="It is tried again by itself; else wait.") from error
+        burst = Text(" (its burst limit is {limit})", limit=error.limit) if error.limit else Text("")
+        message = Text("QStash refuses: too many requests in a burst{burst}.", burst=burst)
+        raise QStashUnavailable(message, fix=Text("It is tried again by itself; else wait.")) from error
     except QStashError as error:
-        fix = _TOO_MANY_FIX if "status: 412" in str(error) else _FIX
-        raise QStashUnavailable(f"QStash refuses: {str(error)[:MESSAGE_LENGTH]}", fix=fix) from error
+        raise _refusal(str(error)) from error
     except KeyError as error:  # how the client tells that an item of a batch failed
-        raise QStashUnavailable("QStash refused a message of a batch.", fix=_FIX) from error
+        raise QStashUnavailable(Text("QStash refused a message of a batch."), fix=_FIX) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, AttributeError) as error:
-        raise QStashUnavailable(f"QStash doesn't answer: {type(error).__name__} {error}", fix=_FIX) from error
+        reason = f"{type(error).__name__} {error}"
+        raise QStashUnavailable(Text("QStash doesn't answer: {reason}", reason=reason), fix=_FIX) from error
+
+
+def _refusal(said: str) -> QStashUnavailable:
+    """The client tells the status within its words alone."""
+    if "user not found in this region" in said:
+        message = Text("QSTASH_TOKEN belongs to another region than the one that is asked.")
+        return QStashUnavailable(message, fix=how_to_set("QSTASH_URL"))
+    if "status: 401" in said or "status: 403" in said:
+        return QStashUnavailable(Text("QStash doesn't know the token in QSTASH_TOKEN."), fix=how_to_set("QSTASH_TOKEN"))
+    if "status: 412" in said:
+        message = Text("QStash takes no more schedules: {reason}", reason=said[:MESSAGE_LENGTH])
+        return QStashUnavailable(message, fix=_TOO_MANY_FIX)
+    return QStashUnavailable(Text("QStash refuses: {reason}", reason=said[:MESSAGE_LENGTH]), fix=_FIX)

@@ -263,6 +263,16 @@ SELECT format('GRANT SELECT ON content TO %1$I;
 GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_models, recs_items,
     recs_item_vectors, recs_forgotten, recs_state TO %1$I;', current_user)
 
+-- name: missing_rights
+-- What of those rights the role of the connection lacks on tables that exist.
+SELECT t.name, p.name
+FROM unnest(ARRAY['user_actions', 'user_embeddings', 'recs_popularity', 'recs_models', 'recs_items', 'recs_item_vectors',
+                  'recs_forgotten', 'recs_state', 'content']) WITH ORDINALITY AS t (name, position),
+     unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS p (name, position)
+WHERE to_regclass(t.name) IS NOT NULL AND (t.name <> 'content' OR p.name = 'SELECT')
+  AND NOT has_table_privilege(to_regclass(t.name), p.name)
+ORDER BY t.position, p.position
+
 -- name: server
 SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')

@@ -1,5 +1,6 @@
 """One Upstash Redis client, bounded in time, with its errors in our words."""
 
+import re
 from collections.abc import Sequence
 from types import NoneType
 from typing import Any
@@ -10,6 +11,8 @@ from upstash_redis.errors import UpstashError
 
 from lib.adapters.bounded_http import bound
 from lib.errors import RedisUnavailable
+from lib.setting_fixes import how_to_set
+from lib.text import Text
 
 ANSWER_SECONDS = 15.0  # a claim of several megabytes on a slow line
 
@@ -22,7 +25,26 @@ ANSWERS: dict[str, Any] = {
     "HGETALL": dict,
 }
 
-_FIX = "Check UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, and that the database is running."
+_FIX = Text("Check UPSTASH_REDIS_REST_URL, and at https://console.upstash.com/redis that the database is running.")
+_TOKEN_FIX = how_to_set("UPSTASH_REDIS_REST_TOKEN")
+# What Redis says first where it refuses a command, in whatever command.
+_REFUSALS = (
+    (
+        re.compile("WRONGPASS|Unauthorized"),
+        Text("Redis doesn't know the token in UPSTASH_REDIS_REST_TOKEN"),
+        _TOKEN_FIX,
+    ),
+    (
+        re.compile("NOPERM"),
+        Text("The token in UPSTASH_REDIS_REST_TOKEN may not do this, as the read-only one may not"),
+        _TOKEN_FIX,
+    ),
+    (
+        re.compile("OOM|max(imum)? (data|database) size|max daily request|max requests? limit", re.IGNORECASE),
+        Text("Redis is full, or its plan is used up"),
+        Text("Enlarge the plan, or delete data, at https://console.upstash.com/redis."),
+    ),
+)
 
 
 class RedisClient:
@@ -42,10 +64,10 @@ class RedisClient:
                 raise ValueError("the answer makes no sense")
             return answer
         except UpstashError as error:
-            raise RedisUnavailable(f"Redis refused a command: {error}", fix=_FIX) from error
+            raise _refusal(str(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, AttributeError, TypeError, KeyError) as error:
             # The client lets an answer that isn't JSON, or of an unexpected shape, out as these.
-            raise RedisUnavailable(f"Redis doesn't answer: {_reason(error)}", fix=_FIX) from error
+            raise RedisUnavailable(Text("Redis doesn't answer: {reason}", reason=_reason(error)), fix=_FIX) from error
 
     def script(self, source: str, keys: Sequence[str], arguments: Sequence[str | float]) -> Any:
         return self.execute("EVAL", source, len(keys), *keys, *arguments)
@@ -58,6 +80,13 @@ def _refuse_error_pages(response: httpx.Response) -> None:
     """Redis tells its errors as JSON; what stands before it may answer with a page."""
     if response.is_server_error and not response.content.startswith(b"{"):
         raise httpx.HTTPError(f"HTTP status {response.status_code}")
+
+
+def _refusal(said: str) -> RedisUnavailable:
+    for pattern, trouble, fix in _REFUSALS:
+        if pattern.match(said):
+            return RedisUnavailable(Text("{trouble}: {reason}", trouble=trouble, reason=said), fix=fix)
+    return RedisUnavailable(Text("Redis refused a command: {reason}", reason=said), fix=_FIX)
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,10 @@
 """The database's schema: bring it up to date, and look whether it fits."""
 
+from functools import reduce
 from pathlib import Path
 
 from lib.adapters.database import QUERIES, Connection, Database
+from lib.text import Text
 
 SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
 SCHEMA_VERSION = "4"
@@ -57,6 +59,12 @@ def grants(connection: Connection) -> str:
     return str(row[0])
 
 
+def missing_rights(connection: Connection) -> list[str]:
+    """What the functions need and the role of this connection lacks, such as "INSERT on user_actions", of the tables
+    that are there."""
+    return [f"{right} on {table}" for table, right in connection.execute(QUERIES["missing_rights"]).fetchall()]
+
+
 def is_current(connection: Connection) -> bool:
     if not _columns(connection, "recs_state"):
         return False
@@ -64,17 +72,22 @@ def is_current(connection: Connection) -> bool:
     return row is not None and row[0] == SCHEMA_VERSION
 
 
-def column_problems(connection: Connection) -> list[tuple[str, str]]:
+def column_problems(connection: Connection) -> list[tuple[str, Text]]:
     """(relation, what is wrong with it) for each relation that isn't as others rely on it."""
     problems = []
     for relation, expected in EXPECTED_COLUMNS.items():
         found = _columns(connection, relation)
-        missing = [name for name in expected if name not in found]
-        odd = [f"{name} is {found[name]}" for name in expected if name in found and found[name] not in expected[name]]
+        missing = [Text("it has no column {name}", name=name) for name in expected if name not in found]
+        odd = [
+            Text("{name} is {type}", name=name, type=found[name])
+            for name in expected
+            if name in found and found[name] not in expected[name]
+        ]
         if not found:
-            problems.append((relation, "it is missing"))
+            problems.append((relation, Text("it is missing")))
         elif missing or odd:
-            problems.append((relation, "; ".join([f"it has no column {name}" for name in missing] + odd)))
+            several = reduce(lambda said, more: Text("{said}; {more}", said=said, more=more), missing + odd)
+            problems.append((relation, several))
     return problems
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # imported where they are made: an idle tick needs neither Po
     from lib.adapters.database import Database
     from lib.adapters.dead_letters import DeadLetters
     from lib.adapters.job_reports import JobReports
+    from lib.adapters.pings import Pings
     from lib.adapters.qstash import QStashClient
     from lib.adapters.redis_client import RedisClient
     from lib.adapters.text_vectors import TextVectors
@@ -46,6 +47,11 @@ class Services:
     def reports(self) -> JobReports:
         with self._making:
             return self._reports
+
+    @property
+    def pings(self) -> Pings:
+        with self._making:
+            return self._pings
 
     @property
     def database(self) -> Database:
@@ -108,6 +114,12 @@ class Services:
         from lib.adapters.job_reports import JobReports
 
         return JobReports(self._redis)
+
+    @cached_property
+    def _pings(self) -> Pings:
+        from lib.adapters.pings import Pings
+
+        return Pings(self._redis)
 
     @cached_property
     def _database(self) -> Database:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from lib.text import Text
+
 PREFIX = "recs"
 DAYS_A_MONTH = 30
 BATCH_PROCESS_PATH = "/api/actions/batch-process"
@@ -20,49 +22,53 @@ REFRESH_PATH = "/api/recommend/cold-start/refresh"
 
 @dataclass(frozen=True)
 class Job:
-    """One of our jobs: where it is called, and with which body."""
+    """One of our jobs: where it is called, with which body, and what a person calls it."""
 
     name: str
     path: str
+    title: Text
 
     @property
     def body(self) -> dict[str, object]:
         return {"action": self.name}
 
 
-PROCESS_ACTIONS = Job("process_user_actions", BATCH_PROCESS_PATH)
-UPDATE_EMBEDDINGS = Job("process_user_embeddings", BATCH_PROCESS_PATH)
-WARM_CACHE = Job("warm_cache", WARM_PATH)
-REFRESH_COLD_START = Job("refresh_cold_start", REFRESH_PATH)
+PROCESS_ACTIONS = Job("process_user_actions", BATCH_PROCESS_PATH, Text("User action processing"))
+UPDATE_EMBEDDINGS = Job("process_user_embeddings", BATCH_PROCESS_PATH, Text("User embedding update"))
+WARM_CACHE = Job("warm_cache", WARM_PATH, Text("Cache warming"))
+REFRESH_COLD_START = Job("refresh_cold_start", REFRESH_PATH, Text("Cold-start refresh"))
 JOBS = {job.name: job for job in (PROCESS_ACTIONS, UPDATE_EMBEDDINGS, WARM_CACHE, REFRESH_COLD_START)}
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule as QStash should hold it. `cron` has five fields, in UTC."""
+    """A schedule as QStash should hold it, and what a person is told of it. `cron` has five fields, in UTC."""
 
     schedule_id: str
     cron: str
     destination: str
     body: Mapping[str, object]
-    every: str
     retries: int
+    title: Text
+    every: Text
+    messages_a_day: int
 
 
 def wanted_schedules(app_url: str, *, interval_seconds: int) -> tuple[Schedule, ...]:
     """The four schedules of the deployment at `app_url`."""
     host = host_of(app_url)
+    ticks = 86_400 // interval_seconds
     tick_body = PROCESS_ACTIONS.body | ({"publish_ticks": True} if interval_seconds < 60 else {})
     rows = (
-        (UPDATE_EMBEDDINGS, "0 */2 * * *", UPDATE_EMBEDDINGS.body, "every 2 hours", 3),
+        (UPDATE_EMBEDDINGS, "0 */2 * * *", UPDATE_EMBEDDINGS.body, 3, Text("every {n} hours", n=2), 12),
         # One retry: it publishes only the slots still ahead, and the next minute makes up for the rest.
-        (PROCESS_ACTIONS, tick_cron(interval_seconds), tick_body, every_words(interval_seconds), 1),
-        (WARM_CACHE, "0 * * * *", WARM_CACHE.body, "every hour", 3),
-        (REFRESH_COLD_START, "0 */6 * * *", REFRESH_COLD_START.body, "every 6 hours", 3),
+        (PROCESS_ACTIONS, tick_cron(interval_seconds), tick_body, 1, every_words(interval_seconds), ticks),
+        (WARM_CACHE, "0 * * * *", WARM_CACHE.body, 3, Text("every hour"), 24),
+        (REFRESH_COLD_START, "0 */6 * * *", REFRESH_COLD_START.body, 3, Text("every {n} hours", n=6), 4),
     )
     return tuple(
-        Schedule(f"{PREFIX}.{host}.{job.name}", cron, app_url + job.path, body, every, retries)
-        for job, cron, body, every, retries in rows
+        Schedule(f"{PREFIX}.{host}.{job.name}", cron, app_url + job.path, body, retries, job.title, every, messages)
+        for job, cron, body, retries, every, messages in rows
     )
 
 
@@ -77,13 +83,15 @@ def owner_of(schedule_id: str) -> str | None:
     return match[1] if match else None
 
 
-def interval_problem(seconds: int) -> str:
-    """Why the ticks can't come every so many seconds; empty where they can."""
+def interval_problem(seconds: int) -> Text | None:
+    """Why the ticks can't come every so many seconds; None where they can."""
     if seconds < 60 and (seconds < 1 or 60 % seconds):
-        return "must divide a minute evenly: 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 or 30 seconds"
+        return Text("must divide a minute evenly: 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 or 30 seconds")
     if seconds > 60 and (seconds % 60 or 3_600 % seconds or seconds > 1_800):
-        return "must be whole minutes that divide an hour: 60, 120, 180, 240, 300, 360, 600, 720, 900, 1200 or 1800"
-    return ""
+        return Text(
+            "must be whole minutes that divide an hour: 60, 120, 180, 240, 300, 360, 600, 720, 900, 1200 or 1800"
+        )
+    return None
 
 
 def tick_cron(interval_seconds: int) -> str:
@@ -92,11 +100,11 @@ def tick_cron(interval_seconds: int) -> str:
     return f"*/{minutes} * * * *" if minutes > 1 else "* * * * *"
 
 
-def every_words(interval_seconds: int) -> str:
+def every_words(interval_seconds: int) -> Text:
     minutes = interval_seconds // 60
     if minutes:
-        return "every minute" if minutes == 1 else f"every {minutes} minutes"
-    return "every second" if interval_seconds == 1 else f"every {interval_seconds} seconds"
+        return Text("every minute") if minutes == 1 else Text("every {n} minutes", n=minutes)
+    return Text("every second") if interval_seconds == 1 else Text("every {n} seconds", n=interval_seconds)
 
 
 def slots_ahead(now: float, *, interval_seconds: int) -> list[int]:

@@ -3,26 +3,34 @@
 Any number of calls end in the same state. Nothing that the caller sends has any influence on what is scheduled.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
-from lib.adapters.schema import SCHEMA_SQL, grants, migrate
+from lib.adapters.schema import SCHEMA_SQL, grants, migrate, missing_rights
 from lib.adapters.services import Services
 from lib.core.schedules import wanted_schedules
 from lib.errors import RecommenderError
-from lib.jobs.check_configuration import Check, Inspection, inspect
+from lib.jobs.check_configuration import Inspection, inspect
+from lib.jobs.checks.check import Check
 from lib.jobs.publish_ticks import publish_ticks
 from lib.jobs.run import log
+from lib.text import Text
 
 
 def initialize(services: Services, now: datetime) -> Inspection:
     """On a preview deployment, which shares production's variables, it only looks."""
     if services.settings.is_preview:
-        note = Check("preview", "warning", "This is a preview deployment: nothing was made or changed, only looked at.")
-        inspection = inspect(services)
-        return Inspection((note, *inspection.checks), inspection.schedules)
+        note = Check(
+            "preview",
+            "warning",
+            Text("This is a preview deployment: nothing was made or changed, only looked at."),
+            Text("Open /api/init of the production deployment."),
+        )
+        inspection = inspect(services, sends_ping=False)
+        return replace(inspection, checks=(note, *inspection.checks))
     failures = [*_bring_schema_up_to_date(services), *_make_schedules(services, now)]
     inspection = inspect(services)
-    return Inspection((*inspection.checks, *failures), inspection.schedules)
+    return replace(inspection, checks=(*inspection.checks, *failures))
 
 
 def _bring_schema_up_to_date(services: Services) -> list[Check]:
@@ -33,9 +41,11 @@ def _bring_schema_up_to_date(services: Services) -> list[Check]:
     except RecommenderError as error:
         if error.code == "forbidden":
             with services.database.transaction() as connection:
+                if missing_rights(connection):
+                    return []
                 sql = SCHEMA_SQL + grants(connection)
-            fix = f"As an owner run this SQL (scripts/migrate runs all but the GRANTs):\n{sql}"
-            return [Check("schema", "error", services.settings.redact(error.message), fix)]
+            fix = Text("As an owner run this SQL (scripts/migrate runs all but the GRANTs):\n{sql}", sql=sql)
+            return [Check("schema", "error", error.message.map(services.settings.redact), fix)]
     return []
 
 
@@ -48,7 +58,7 @@ def _make_schedules(services: Services, now: datetime) -> list[Check]:
             services.qstash.put_schedule(schedule)
         publish_ticks(services, now)
     except RecommenderError as error:
-        message = settings.redact(error.message)
+        message = error.message.map(settings.redact)
         log.warning("QStash schedules could not be made: %s", message)
         return [] if error.code == "settings" else [Check("schedules", "error", message, error.fix)]
     return []

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 
 from lib.errors import SettingsError, Unauthenticated
+from lib.setting_fixes import how_to_set
 from lib.settings import Settings
+from lib.text import Text
 from lib.web.http import Request
 from lib.web.signature import verify_signature
 
@@ -53,15 +55,12 @@ def require_key(request: Request, settings: Settings) -> None:
     if is_local_call(request, settings):
         return
     if not settings.admin_api_key:
-        raise SettingsError(
-            "ADMIN_API_KEY is not set, so nobody can be let in.",
-            fix="Set ADMIN_API_KEY to a long random string, deploy again, and send it as `Authorization: Bearer KEY`.",
-        )
+        raise SettingsError(Text("ADMIN_API_KEY is not set, so nobody can be let in."), fix=how_to_set("ADMIN_API_KEY"))
     given = _given_key(request.headers.get("authorization", ""))
     if not hmac.compare_digest(given.encode("utf-8", "replace"), settings.admin_api_key.encode()):
         raise Unauthenticated(
-            "This needs the admin key.",
-            fix="Send `Authorization: Bearer $ADMIN_API_KEY`; in a browser give the key as the password.",
+            Text("This needs the admin key."),
+            fix=Text("Send `Authorization: Bearer $ADMIN_API_KEY`; in a browser give the key as the password."),
         )
 
 

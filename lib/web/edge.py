@@ -156,6 +156,6 @@ def process_services() -> Services:
             logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
             settings = parse_settings(os.environ)
             for problem in settings.problems:
-                log.warning("configuration: %s %s. %s", problem.variable, problem.message, problem.fix)
+                log.warning("configuration: %s %s", problem.sentence, problem.fix.partition("\n")[0])
             _process["services"] = Services(settings)
         return _process["services"]

@@ -16,6 +16,7 @@ from lib.web.http import Request, Response, json_response
 RECOMMEND_PARAMETERS = {"user_id", "n", "language"}
 MAX_ITEMS = 100
 DEFAULT_ITEMS = 20
+MAX_NONCE_LENGTH = 100
 MAX_LANGUAGE_LENGTH = 35  # of a BCP 47 tag
 PUBLISHING_SHARE = 0.4  # of a tick's: a QStash that hangs leaves time to drain
 INIT_SECONDS = 60.0  # somebody waits, but every service may be slow in turn
@@ -27,7 +28,7 @@ def batch_process(request: Request, services: Services) -> Response:
     """The ticks and the two-hourly learning: the body says which."""
     body = _job_body(request, PROCESS_ACTIONS.name, UPDATE_EMBEDDINGS.name)
     if body["action"] == "ping":
-        return json_response({"ok": True})
+        return _pong(body, services)
     if body["action"] == UPDATE_EMBEDDINGS.name:
         from lib.jobs.update_embeddings import process_user_embeddings
 
@@ -61,7 +62,7 @@ def init(request: Request, services: Services) -> Response:
     if request.wants_html:
         from lib.web.pages import page_response
 
-        return page_response(request, "init.html", status, inspection=inspection)
+        return page_response(request, "init.html", status, inspection=inspection, app_url=services.settings.app_url)
     return json_response(inspection.as_json(), status)
 
 
@@ -90,6 +91,14 @@ def recommendations(request: Request, services: Services) -> Response:
 
     with time_limit(RECOMMEND_SECONDS):
         return json_response(recommend(services, user_id=user_id, n=n, language=language, now=datetime.now(UTC)))
+
+
+def _pong(body: dict[str, Any], services: Services) -> Response:
+    """A ping that the configuration check has sent carries a nonce, by which its arrival is noted."""
+    nonce = body.get("nonce")
+    if isinstance(nonce, str) and len(nonce) <= MAX_NONCE_LENGTH:
+        services.pings.note_arrival(nonce)
+    return json_response({"ok": True})
 
 
 def _run(name: str, job: Any, services: Services) -> Response:

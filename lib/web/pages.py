@@ -1,14 +1,15 @@
 """The pages: Jinja2 templates, everything escaped, nothing from outside, and no style but the one sheet of ours.
 
 In a template `t("English {name}", name=…)` says it in the reader's language, and a Text too. `prose(text)` makes
-links of a Text's addresses, code of its `backticks`, and a block to copy of what follows its first line. An attribute
-`style` has no effect: the policy allows the sheet alone, by its hash.
+links of a Text's addresses, code of its `backticks`, and a block to copy of what follows its first line. `moment(iso)`
+tells a time and how far away it is. An attribute `style` has no effect: the policy allows the sheet alone, by its hash.
 """
 
 import base64
 import hashlib
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from markupsafe import Markup, escape
 
 from lib.text import Text
 from lib.web.http import Request, Response
+from lib.web.times import relative
 from lib.web.translation import ENGLISH, catalogue, preferred_language
 
 _FOLDER = Path(__file__).with_name("templates")
@@ -49,8 +51,17 @@ def page_response(request: Request, template: str, status: str = "200 OK", /, **
 
 
 def render(template: str, language: str = ENGLISH, **values: object) -> str:
-    said = partial(_say, language)
-    return _environment.get_template(template).render(language=language, t=said, prose=partial(_prose, said), **values)
+    say = partial(_say, language)
+    tools = {"t": say, "prose": partial(_prose, say), "moment": partial(_moment, say, datetime.now(UTC))}
+    return _environment.get_template(template).render(language=language, **tools, **values)
+
+
+def _moment(say: Callable[[str], Markup], now: datetime, iso: str) -> Markup:
+    then = datetime.fromisoformat(iso).astimezone(UTC)
+    clock = then.strftime("%H:%M UTC" if then.date() == now.date() else "%m-%d %H:%M UTC")
+    return Markup('<time datetime="{}">{} <span class="quiet">{}</span></time>').format(
+        iso, say(relative(then, now)), clock
+    )
 
 
 def _say(language: str, words: str, **values: object) -> Markup:

@@ -12,6 +12,7 @@ from lib.adapters import qstash as qstash_module
 from lib.adapters.qstash import QStashClient
 from lib.core.schedules import Schedule, wanted_schedules
 from lib.errors import QStashUnavailable
+from lib.text import Text
 from local.qstash.server import QStashServer
 
 NOWHERE = "http://127.0.0.1:9/api/job"  # what is delivered there is refused at once
@@ -42,7 +43,7 @@ def created_messages(qstash: QStashServer) -> list[dict[str, Any]]:
 
 
 def a_schedule(cron: str = "0 * * * *", schedule_id: str = "recs.shop.warm_cache") -> Schedule:
-    return Schedule(schedule_id, cron, NOWHERE, {"action": "warm_cache"}, "every hour", 3)
+    return Schedule(schedule_id, cron, NOWHERE, {"action": "warm_cache"}, 3, Text("Warming"), Text("every hour"), 24)
 
 
 def test_a_schedule_is_made_as_wanted(client: QStashClient) -> None:
@@ -109,7 +110,10 @@ def test_the_signing_keys_are_read(client: QStashClient, qstash: QStashServer) -
 
 
 def test_a_wrong_token_is_said_without_saying_the_token(qstash: QStashServer) -> None:
-    with client_of(qstash.url, "not-the-token") as client, pytest.raises(QStashUnavailable, match="refuses") as caught:
+    with (
+        client_of(qstash.url, "not-the-token") as client,
+        pytest.raises(QStashUnavailable, match="doesn't know") as caught,
+    ):
         client.schedules()
     assert "not-the-token" not in caught.value.message
     assert "QSTASH_TOKEN" in caught.value.fix

@@ -18,6 +18,7 @@ from lib.adapters.redis_client import RedisClient
 from lib.adapters.services import Services
 from lib.core.schedules import BATCH_PROCESS_PATH, REFRESH_PATH, WARM_PATH
 from lib.settings import Problem, Settings
+from lib.text import Text
 from lib.web import endpoints
 from lib.web.edge import Application, keyed_application, signed_application
 from local.qstash.server import QStashServer
@@ -133,7 +134,7 @@ def test_a_plain_call_publishes_no_ticks_and_the_schedule_s_publishes_each_once(
     assert {base64.b64decode(tick["body"]) for tick in ticks} == {b'{"action": "process_user_actions"}'}
 
 
-NO_TOKEN = Problem("QSTASH_TOKEN", "is not set", "Set it.")
+NO_TOKEN = Problem("QSTASH_TOKEN", Text("is not set"), Text("Set it."))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from lib.adapters import qstash as qstash_module
 from lib.adapters.qstash import QStashClient
 from lib.adapters.services import Services
-from lib.jobs.check_configuration import Check, Inspection, inspect
+from lib.jobs.check_configuration import Inspection, inspect
+from lib.jobs.checks.check import Check
 from lib.settings import Settings
 from local.qstash.server import QStashServer
 

@@ -7,7 +7,8 @@ import pytest
 
 from lib.adapters.services import Services
 from lib.core.schedules import PROCESS_ACTIONS, Schedule, wanted_schedules
-from lib.jobs.check_configuration import Check, Inspection, inspect
+from lib.jobs.check_configuration import Inspection, inspect
+from lib.jobs.checks.check import Check
 from lib.jobs.initialize import initialize
 from local.qstash.server import QStashServer
 from tests.adapters.roles import administer

@@ -14,6 +14,7 @@ from lib.core.schedules import Schedule
 from lib.jobs.check_configuration import Inspection
 from lib.jobs.initialize import initialize
 from lib.settings import Settings, parse_settings
+from lib.text import Text
 from local.qstash.server import QStashServer
 from tests.conftest import MakeDatabase
 
@@ -21,6 +22,8 @@ MINUTE = 1_700_000_040
 NOW = datetime.fromtimestamp(MINUTE + 12, UTC)
 JOBS = ["process_user_actions", "process_user_embeddings", "refresh_cold_start", "warm_cache"]
 IDS = [f"recs.127.0.0.1-9.{job}" for job in JOBS]
+
+NOTHING = Text("")
 
 Make = Callable[..., Services]
 
@@ -50,7 +53,9 @@ def with_changes(qstash_services: Services) -> Iterator[Make]:
 def put_schedule(qstash: QStashServer) -> Iterator[Callable[[str], None]]:
     """`put_schedule(id)`: what some other deployment or app has in the same account."""
     client = QStashClient(qstash.token, url=qstash.url, bypass_secret="")
-    yield lambda name: client.put_schedule(Schedule(name, "0 3 * * *", "https://other.example.com/x", {}, "", 3))
+    yield lambda name: client.put_schedule(
+        Schedule(name, "0 3 * * *", "https://other.example.com/x", {}, 3, NOTHING, NOTHING, 1)
+    )
     client.close()
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from lib.adapters.services import Services
-from lib.jobs.check_configuration import Check, Inspection
+from lib.jobs.check_configuration import Inspection
+from lib.jobs.checks.check import Check
 from lib.jobs.initialize import initialize
+from lib.text import Text
 from local import check
 from tests.support import variables_of
 
@@ -88,6 +90,10 @@ def test_json_is_what_api_init_answers(run: Run, qstash_services: Services, caps
 
 
 def test_how_to_mend_it_stands_under_the_line_that_needs_it() -> None:
-    checks = (Check("a", "ok", "A."), Check("b", "warning", "B.", "Mend B."), Check("c", "error", "C.", "Mend C."))
+    checks = (
+        Check("a", "ok", Text("A.")),
+        Check("b", "warning", Text("B."), Text("Mend B.")),
+        Check("c", "error", Text("C."), Text("Mend C:\nc=1")),
+    )
     lines = check.as_text(Inspection(checks, ())).splitlines()
     assert lines == ["✅ A.", "⚠️ B.", "   → Mend B.", "❌ C.", "   → Mend C."]
