@@ -20,6 +20,7 @@ from local.qstash.server import QStashServer
 from local.redis_rest import RedisRest
 from local.resp import Connection
 from local.servers import Postgres, Valkey
+from tests.deployment import serving_deployment
 
 MakeDatabase = Callable[..., str]
 
@@ -139,3 +140,13 @@ def qstash_services(settings: Settings, qstash: QStashServer) -> Iterator[Servic
     )
     yield services
     services.close()
+
+
+@pytest.fixture
+def deployed_services(qstash_services: Services) -> Iterator[Services]:
+    """The same at an address where the functions answer, so that what QStash delivers arrives."""
+    with serving_deployment() as deployment:
+        services = Services(dataclasses.replace(qstash_services.settings, app_url=deployment.url))
+        deployment.deploy(services)
+        yield services
+        services.close()

@@ -1,5 +1,5 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ def database(url: str) -> Iterator[Database]:
     database.close()
 
 
-def problems_of(database: Database) -> list[tuple[str, str]]:
+def problems_of(database: Database) -> Sequence[tuple[str, str]]:
     with database.transaction() as connection:
         return column_problems(connection)
 

@@ -206,8 +206,8 @@ def test_the_status_page_shows_how_the_ranking_is_tuned(services: Services, redi
     assert b"learned from 200 replayed users, NDCG@20 +0.100 against popularity; popularity halves in 36.0 h" in page
 
 
-def test_init_answers_a_browser_and_curl_alike(qstash_services: Services, qstash: QStashServer) -> None:
-    init = keyed_application("/api/init", endpoints.init, methods=("GET", "POST"), services=qstash_services)
+def test_init_answers_a_browser_and_curl_alike(deployed_services: Services) -> None:
+    init = keyed_application("/api/init", endpoints.init, methods=("GET", "POST"), services=deployed_services)
     answer, page = get(init), get(init, Accept="text/html,application/xhtml+xml")
     assert (answer.status, answer.json["ok"], len(answer.json["schedules"])) == (200, True, 4)
     assert page.status == 200

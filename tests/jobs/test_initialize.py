@@ -1,3 +1,4 @@
+import base64
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
@@ -69,10 +70,16 @@ def schedules(qstash: QStashServer) -> dict[str, dict[str, Any]]:
 
 
 def published(qstash: QStashServer) -> list[dict[str, Any]]:
-    """The messages, the earliest first."""
+    """The messages but the check's own, the earliest first."""
     created = [event for event in ask(qstash, "/v2/events")["events"] if event["state"] == "CREATED"]
+    created = [event for event in created if b"ping" not in base64.b64decode(event["body"])]
     messages = [ask(qstash, f"/v2/messages/{event['messageId']}") for event in created]
     return sorted(messages, key=lambda message: int(message["notBefore"]))
+
+
+def is_in_order(inspection: Inspection) -> bool:
+    """But for the test message, which arrives nowhere here."""
+    return {check.name for check in inspection.checks if check.status == "error"} <= {"delivery"}
 
 
 def found(inspection: Inspection, name: str, status: str) -> str:
@@ -86,7 +93,7 @@ def test_ten_calls_make_four_schedules_and_this_minutes_ticks_once(
 ) -> None:
     for _ in range(10):
         inspection = initialize(qstash_services, NOW)
-        assert inspection.ok
+        assert is_in_order(inspection)
     made = schedules(qstash)
     assert sorted(made) == IDS
     assert sorted(row.id for row in inspection.schedules) == IDS
@@ -102,7 +109,7 @@ def test_another_interval_replaces_the_schedule(
     qstash_services: Services, with_changes: Make, qstash: QStashServer
 ) -> None:
     initialize(qstash_services, NOW)
-    assert initialize(with_changes(actions_interval_seconds=120), NOW).ok
+    assert is_in_order(initialize(with_changes(actions_interval_seconds=120), NOW))
     made = schedules(qstash)
     assert sorted(made) == IDS
     assert made[IDS[0]]["cron"] == "*/2 * * * *"
@@ -126,7 +133,7 @@ def test_ours_under_another_host_are_shown_with_the_command_that_deletes_them_an
 ) -> None:
     put_schedule("recs.old.example.com.warm_cache")
     inspection = initialize(qstash_services, NOW)
-    assert inspection.ok
+    assert is_in_order(inspection)
     assert "recs.old.example.com.warm_cache" in schedules(qstash)
     warning = found(inspection, "leftover schedules", "warning")
     assert "old.example.com" in warning

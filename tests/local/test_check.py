@@ -20,9 +20,9 @@ Run = Callable[..., int]
 
 
 @pytest.fixture
-def run(qstash_services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def run(deployed_services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """`run(*arguments, **changes)`: the exit status with the services' environment and these changes."""
-    environment = variables_of(qstash_services.settings)
+    environment = variables_of(deployed_services.settings)
 
     def run(*arguments: str, **changes: str) -> int:
         monkeypatch.chdir(tmp_path)
@@ -35,9 +35,9 @@ def run(qstash_services: Services, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_a_deployment_in_order_has_both_promised_lines_and_ends_with_0(
-    run: Run, qstash_services: Services, capsys: pytest.CaptureFixture[str]
+    run: Run, deployed_services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    initialize(qstash_services, datetime.now(UTC))
+    initialize(deployed_services, datetime.now(UTC))
     assert run() == 0
     lines = capsys.readouterr().out.splitlines()
     assert "✅ QStash client initialized successfully" in lines
@@ -46,20 +46,20 @@ def test_a_deployment_in_order_has_both_promised_lines_and_ends_with_0(
 
 
 def test_missing_schedules_are_an_error_and_are_not_made(
-    run: Run, qstash_services: Services, capsys: pytest.CaptureFixture[str]
+    run: Run, deployed_services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run() == 1
     output = capsys.readouterr().out
     assert "✅ Found 0 existing schedule(s)" in output.splitlines()
     assert "❌ 4 of the four schedules are missing or out of date" in output
-    assert qstash_services.qstash.schedules() == []
+    assert deployed_services.qstash.schedules() == []
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         pytest.param({"QSTASH_TOKEN": ""}, "❌ QSTASH_TOKEN is not set.", id="no-token"),
-        pytest.param({"QSTASH_TOKEN": "wrong"}, "❌ QStash refuses", id="wrong-token"),
+        pytest.param({"QSTASH_TOKEN": "wrong"}, "❌ QStash doesn't know the token in QSTASH_TOKEN.", id="wrong-token"),
         pytest.param({"QSTASH_URL": "http://127.0.0.1:9"}, "❌ QStash doesn't answer", id="qstash-away"),
         pytest.param({"QSTASH_CURRENT_SIGNING_KEY": "old"}, "❌ QSTASH_CURRENT_SIGNING_KEY differs", id="old-key"),
         pytest.param({"UPSTASH_REDIS_REST_URL": "http://127.0.0.1:9"}, "❌ Redis", id="redis-away"),
@@ -69,18 +69,20 @@ def test_missing_schedules_are_an_error_and_are_not_made(
 )
 def test_one_thing_that_is_wrong_is_said_and_ends_with_1(
     run: Run,
-    qstash_services: Services,
+    deployed_services: Services,
     capsys: pytest.CaptureFixture[str],
     changes: dict[str, str],
     said: str,
 ) -> None:
-    initialize(qstash_services, datetime.now(UTC))
+    initialize(deployed_services, datetime.now(UTC))
     assert run(**changes) == 1
     assert said in capsys.readouterr().out
 
 
-def test_json_is_what_api_init_answers(run: Run, qstash_services: Services, capsys: pytest.CaptureFixture[str]) -> None:
-    initialize(qstash_services, datetime.now(UTC))
+def test_json_is_what_api_init_answers(
+    run: Run, deployed_services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    initialize(deployed_services, datetime.now(UTC))
     assert run("--json") == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is True
@@ -95,5 +97,49 @@ def test_how_to_mend_it_stands_under_the_line_that_needs_it() -> None:
         Check("b", "warning", Text("B."), Text("Mend B.")),
         Check("c", "error", Text("C."), Text("Mend C:\nc=1")),
     )
-    lines = check.as_text(Inspection(checks, ())).splitlines()
-    assert lines == ["✅ A.", "⚠️ B.", "   → Mend B.", "❌ C.", "   → Mend C."]
+    *lines, empty, summary = check.as_text(Inspection(checks, ())).splitlines()
+    assert lines == ["✅ A.", "⚠️ B.", "   → Mend B.", "❌ C.", "   → Mend C:", "     c=1"]
+    assert (empty, summary) == ("", "❌ One thing is missing or wrong: c")
+
+
+def test_it_speaks_chinese_where_the_locale_is_chinese_and_keeps_the_promised_lines(
+    run: Run, deployed_services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    initialize(deployed_services, datetime.now(UTC))
+    assert run(LC_ALL="zh_CN.UTF-8", UPSTASH_REDIS_REST_TOKEN="wrong") == 1
+    output = capsys.readouterr().out
+    assert "✅ QStash client initialized successfully" in output
+    assert "✅ Found 4 existing schedule(s)" in output
+    assert "❌ Redis 不认识 UPSTASH_REDIS_REST_TOKEN 中的令牌" in output
+    assert "     UPSTASH_REDIS_REST_TOKEN=A…" in output.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("environ", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh-CN"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C.UTF-8"}, "en"),
+        ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_TW"}, "zh-CN"),
+        ({"LC_ALL": "", "LANG": "zh"}, "zh-CN"),
+    ],
+)
+def test_the_first_variable_of_the_locale_that_is_set_decides(environ: dict[str, str], language: str) -> None:
+    assert check.language_of(environ) == language
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "no_color", "coloured"), [(True, "", True), (True, "1", False), (False, "", False)]
+)
+def test_there_is_colour_on_a_terminal_only_and_not_where_no_color_says_so(
+    run: Run,
+    deployed_services: Services,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminal: bool,
+    no_color: str,
+    coloured: bool,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+    run(NO_COLOR=no_color, ADMIN_API_KEY="")
+    assert ("\x1b[31mADMIN_API_KEY is not set" in capsys.readouterr().out) is coloured

@@ -1,0 +1,62 @@
+"""The functions that QStash calls, served on this machine, so that its deliveries arrive."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from lib.adapters.services import Services
+from lib.core.schedules import BATCH_PROCESS_PATH, REFRESH_PATH, WARM_PATH
+from lib.web import endpoints
+from lib.web.edge import Application, Environ, StartResponse, signed_application
+
+HANDLERS = {
+    BATCH_PROCESS_PATH: endpoints.batch_process,
+    WARM_PATH: endpoints.warm,
+    REFRESH_PATH: endpoints.refresh,
+}
+
+
+class Deployment:
+    """At `url`; answers 404 until `deploy` says with which services."""
+
+    def __init__(self) -> None:
+        self.applications: dict[str, Application] = {}
+        self.server = make_server("127.0.0.1", 0, self._answer, _Server, _Silent)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def deploy(self, services: Services) -> None:
+        for path, handler in HANDLERS.items():
+            self.applications[path] = signed_application(path, handler, services=services)
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        application = self.applications.get(environ["PATH_INFO"])
+        if application is None:
+            start_response("404 Not Found", [])
+            return [b"nothing here"]
+        return application(environ, start_response)
+
+
+@contextmanager
+def serving_deployment() -> Iterator[Deployment]:
+    deployment = Deployment()
+    thread = threading.Thread(target=deployment.server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield deployment
+    finally:
+        deployment.server.shutdown()
+        thread.join()
+        deployment.server.server_close()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Waits at its end for what is being answered: nothing of it may run into the next test."""
+
+    daemon_threads = False
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
