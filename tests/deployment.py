@@ -1,7 +1,7 @@
 """The functions that QStash calls, served on this machine, so that its deliveries arrive."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -29,6 +29,15 @@ class Deployment:
     def deploy(self, services: Services) -> None:
         for path, handler in HANDLERS.items():
             self.applications[path] = signed_application(path, handler, services=services)
+
+    def answer_instead(self, status: str, headers: Mapping[str, str], body: bytes) -> None:
+        """As whatever stands in the functions' place."""
+
+        def answer(_: Environ, start_response: StartResponse) -> Iterable[bytes]:
+            start_response(status, list(headers.items()))
+            return [body]
+
+        self.applications = dict.fromkeys(HANDLERS, answer)
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         application = self.applications.get(environ["PATH_INFO"])

@@ -30,7 +30,8 @@ def initialize(services: Services, now: datetime) -> Inspection:
         return replace(inspection, checks=(note, *inspection.checks))
     failures = [*_bring_schema_up_to_date(services), *_make_schedules(services, now)]
     inspection = inspect(services)
-    return replace(inspection, checks=(*inspection.checks, *failures))
+    said = {check.message for check in inspection.checks}
+    return replace(inspection, checks=(*inspection.checks, *[one for one in failures if one.message not in said]))
 
 
 def _bring_schema_up_to_date(services: Services) -> list[Check]:

@@ -59,7 +59,7 @@ def render(template: str, language: str = ENGLISH, **values: object) -> str:
 def _moment(say: Callable[[str], Markup], now: datetime, iso: str) -> Markup:
     then = datetime.fromisoformat(iso).astimezone(UTC)
     clock = then.strftime("%H:%M UTC" if then.date() == now.date() else "%m-%d %H:%M UTC")
-    return Markup('<time datetime="{}">{} <span class="quiet">{}</span></time>').format(
+    return Markup('<time datetime="{}">{} <span class="quiet whole">{}</span></time>').format(
         iso, say(relative(then, now)), clock
     )
 

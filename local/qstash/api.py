@@ -51,7 +51,11 @@ def answer(engine: Engine, request: Request) -> Answer:
             engine.changed.notify_all()
             return result
     except Refused as refusal:
-        return Answer(refusal.status, {"error": refusal.message})
+        return refused(refusal)
+
+
+def refused(refusal: Refused) -> Answer:
+    return Answer(refusal.status, {"error": refusal.message}, refusal.headers)
 
 
 def _route(request: Request) -> tuple[Handler, dict[str, str]]:

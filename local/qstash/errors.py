@@ -1,13 +1,16 @@
 """The one error of the local QStash."""
 
+from collections.abc import Mapping
+
 
 class Refused(Exception):
-    """A request that is not accepted: the HTTP status and the text that goes into the answer's `error` field."""
+    """A request that is not accepted: the HTTP status, the text for the answer's `error` field, and its headers."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = headers or {}
 
 
 def bad_request(message: str) -> Refused:

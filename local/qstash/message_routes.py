@@ -53,11 +53,13 @@ def _publish_one(engine: Engine, url: str, headers: Mapping[str, str], body: byt
 
 
 def _publish_item(engine: Engine, item: Any, caller_ip: str) -> dict[str, Any]:
-    """A refused item answers its error; the others are published nevertheless."""
+    """A refused item answers its error; the others are published nevertheless. A used up quota refuses the batch."""
     try:
         url, headers, body = _read_item(item)
         return _publish_one(engine, url, headers, body, caller_ip)
     except Refused as refusal:
+        if refusal.status == 429:
+            raise
         return {"error": refusal.message}
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -30,10 +30,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, and the value that becomes the JSON body."""
+    """A status, the value that becomes the JSON body, and headers."""
 
     status: int
     value: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_destination(destination: str) -> str:

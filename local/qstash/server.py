@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from secrets import token_urlsafe
 from types import TracebackType
@@ -23,6 +23,8 @@ from local.qstash.state import State
 MAX_REQUEST_BYTES = 10 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+Reply = tuple[int, Mapping[str, str], bytes]
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,7 +33,8 @@ class QStashServer:
 
     A token and keys that are not given are made at random; port 0 takes any free one. `clock` (unix seconds) may be
     a test's own, which calls `wake` after moving it. At most `parallelism` deliveries run at once, and at most
-    `schedule_cap` schedules exist.
+    `schedule_cap` schedules exist. With a `message_limit` no more than so many messages are taken, as after a day's
+    quota; `tokens_elsewhere` are those of accounts in another region.
     """
 
     def __init__(
@@ -44,11 +47,14 @@ class QStashServer:
         clock: Callable[[], float] = time.time,
         parallelism: int = 10,
         schedule_cap: int = 10,
+        message_limit: int | None = None,
+        tokens_elsewhere: Collection[str] = (),
     ) -> None:
         self.token = token or token_urlsafe(32)
         self._keys = SigningKeys(current_key, next_key)
-        self._engine = Engine(State(parallelism=parallelism, schedule_cap=schedule_cap), self._keys, clock)
-        self._face = _Face(port, self._engine, self.token)
+        state = State(parallelism=parallelism, schedule_cap=schedule_cap, message_limit=message_limit)
+        self._engine = Engine(state, self._keys, clock)
+        self._face = _Face(port, self._engine, self.token, tokens_elsewhere)
         self._thread = threading.Thread(target=self._face.serve_forever, args=(0.05,), name="qstash-http", daemon=True)
         self.url = f"http://127.0.0.1:{self._face.server_port}"
 
@@ -98,8 +104,9 @@ class QStashServer:
 class _Face(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, port: int, engine: Engine, token: str) -> None:
+    def __init__(self, port: int, engine: Engine, token: str, tokens_elsewhere: Collection[str]) -> None:
         self.engine = engine
+        self.tokens_elsewhere = tokens_elsewhere
         self.authorization = f"Bearer {token}".encode()
         super().__init__(("127.0.0.1", port), _Handler)
 
@@ -111,24 +118,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         try:
-            status, content_type, body = self._answer()
+            status, headers, body = self._answer()
         except Refused as refusal:
-            status, content_type, body = _json(Answer(refusal.status, {"error": refusal.message}))
+            status, headers, body = _json(api.refused(refusal))
         except Exception:
             logger.exception("%s %s", self.command, self.path)
-            status, content_type, body = _json(
-                Answer(500, {"error": "internal error of the local QStash, see its log"})
-            )
+            status, headers, body = _json(Answer(500, {"error": "internal error of the local QStash, see its log"}))
         with contextlib.suppress(ConnectionError):
-            self._send(status, content_type, body)
+            self._send(status, headers, body)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 (the names are http.server's)
 
-    def _answer(self) -> tuple[int, str, bytes]:
+    def _answer(self) -> Reply:
         body = self._read_body()
         if self.command == "GET" and self.path.partition("?")[0] == "/":
             return self._page()
         given = self.headers.get("Authorization", "").encode()
+        if given.decode(errors="replace").removeprefix("Bearer ") in self.server.tokens_elsewhere:
+            raise Refused(404, "user not found in this region (local)")
         if not hmac.compare_digest(given, self.server.authorization):
             raise Refused(401, "unauthorized: the token is missing or wrong")
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -148,18 +155,19 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(400, "the body ends early")
         return body
 
-    def _page(self) -> tuple[int, str, bytes]:
+    def _page(self) -> Reply:
         """The page needs no token; a name that is not loopback's may be a foreign web page's doing."""
         if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in _LOOPBACK:
             raise Refused(403, "the page is shown on localhost only")
         engine = self.server.engine
         with engine.changed:
             events, schedules = list(engine.state.events), engine.state.schedules.all()
-        return 200, "text/html; charset=utf-8", render_page(events, schedules).encode()
+        return 200, {"Content-Type": "text/html; charset=utf-8"}, render_page(events, schedules).encode()
 
-    def _send(self, status: int, content_type: str, body: bytes) -> None:
+    def _send(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", content_type)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -168,5 +176,5 @@ class _Handler(BaseHTTPRequestHandler):
         logger.debug(format, *args)
 
 
-def _json(answer: Answer) -> tuple[int, str, bytes]:
-    return answer.status, "application/json", json.dumps(answer.value).encode()
+def _json(answer: Answer) -> Reply:
+    return answer.status, {**answer.headers, "Content-Type": "application/json"}, json.dumps(answer.value).encode()

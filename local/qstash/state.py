@@ -10,7 +10,7 @@ import secrets
 from dataclasses import replace
 
 from local.qstash.deduplication import Deduplication, deduplication_key
-from local.qstash.errors import bad_request, not_found
+from local.qstash.errors import Refused, bad_request, not_found
 from local.qstash.flow import FlowControl
 from local.qstash.journal import Journal
 from local.qstash.messages import Draft, Message, Reply, Verdict, judge, retry_wait
@@ -27,11 +27,13 @@ _QueueEntry = tuple[float, int, str]
 class State:
     """Messages that wait or are under way, schedules, the log and the dead letters."""
 
-    def __init__(self, *, parallelism: int, schedule_cap: int) -> None:
+    def __init__(self, *, parallelism: int, schedule_cap: int, message_limit: int | None = None) -> None:
         self.schedules = Schedules(schedule_cap)
         self.events = Journal(EVENT_LIMIT)
         self.dead_letters = Journal(DEAD_LETTER_LIMIT)
         self._parallelism = parallelism
+        self._message_limit = message_limit
+        self._published = 0
         self._messages: dict[str, Message] = {}
         self._active: set[str] = set()
         self._queue: list[_QueueEntry] = []
@@ -49,6 +51,10 @@ class State:
         original = key and self._deduplication.find(key, now)
         if original:
             return original, True
+        if self._published == self._message_limit:
+            limit = str(self._message_limit)
+            raise Refused(429, "daily message limit", {"RateLimit-Limit": limit, "RateLimit-Remaining": "0"})
+        self._published += 1
         message = self._accept(draft, due, now)
         if key:
             self._deduplication.remember(key, message.id, now)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from qstash import QStash
-from qstash.errors import QStashError
+from qstash.errors import DailyMessageLimitExceededError, QStashError
 from qstash.log import LogState
 from qstash.message import BatchJsonRequest, FlowControlProperties, PublishResponse
 from qstash.schedule import ScheduleState
@@ -370,3 +370,20 @@ def test_the_page_lists_the_last_200_messages(server: QStashServer, client: QSta
 
 def test_the_page_is_not_shown_under_a_foreign_name(server: QStashServer) -> None:
     assert httpx.get(server.url, headers={"Host": "evil.example"}, trust_env=False).status_code == 403
+
+
+def test_a_token_of_another_region_is_not_found_here() -> None:
+    with QStashServer(tokens_elsewhere=["theirs"]) as server, client_of(server, "theirs") as client:
+        refused = pytest.raises(QStashError, match=r"status: 404.*user not found in this region")
+        with refused:
+            client.schedule.list()
+
+
+def test_after_the_day_s_quota_no_message_is_taken_and_no_batch() -> None:
+    with QStashServer(message_limit=1) as server, client_of(server) as client:
+        client.message.publish_json(url=HOOK, body={}, delay=60)
+        with pytest.raises(DailyMessageLimitExceededError) as caught:
+            client.message.publish_json(url=HOOK, body={})
+        assert (caught.value.limit, caught.value.remaining) == ("1", "0")
+        with pytest.raises(DailyMessageLimitExceededError):
+            client.message.batch_json([BatchJsonRequest(url=HOOK, body={})])

@@ -15,7 +15,7 @@ from lib.adapters.pings import Ping
 from lib.adapters.qstash import Delivery
 from lib.adapters.services import Services
 from lib.core.schedules import BATCH_PROCESS_PATH
-from lib.errors import RecommenderError
+from lib.errors import RecommenderError, RedisUnavailable
 from lib.jobs.checks.check import Check
 from lib.jobs.checks.qstash import is_out_of_reach
 from lib.setting_fixes import KEYS_FIX, how_to_set
@@ -36,9 +36,12 @@ def check_delivery(services: Services, *, sends: bool) -> Iterator[Check]:
     )
     if is_out_of_reach(services):
         return  # which has its own line
-    if sends:
-        _send(services)
-    ping, delivery = _follow(services)
+    try:
+        if sends:
+            _send(services)
+        ping, delivery = _follow(services)
+    except RedisUnavailable:
+        return  # which has its own line too
     if ping is None:
         return
     if ping.round_trip_ms is not None:
