@@ -3,4 +3,4 @@
 from lib.web.edge import keyed_application
 from lib.web.endpoints import init
 
-app = keyed_application("/api/init", init, methods=("GET", "POST"))
+app = keyed_application("/api/init", init, methods=("GET", "POST"), has_page=True)

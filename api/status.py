@@ -3,4 +3,4 @@
 from lib.web.edge import keyed_application
 from lib.web.endpoints import status
 
-app = keyed_application("/api/status", status)
+app = keyed_application("/api/status", status, has_page=True)

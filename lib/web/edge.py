@@ -10,7 +10,7 @@ import secrets
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lib.adapters.services import Services
@@ -26,7 +26,7 @@ from lib.errors import (
 )
 from lib.settings import parse_settings
 from lib.web.authentication import require_key, require_signature
-from lib.web.http import Request, Response, json_response, read_request, send
+from lib.web.http import Request, Response, json_response, read_head, read_request, send
 
 log = logging.getLogger("recommendations")
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each Redis command would drown ours
@@ -60,14 +60,19 @@ def signed_application(path: str, handler: Handler, *, services: Services | None
 
 
 def keyed_application(
-    path: str, handler: Handler, *, methods: tuple[str, ...] = ("GET",), services: Services | None = None
+    path: str,
+    handler: Handler,
+    *,
+    methods: tuple[str, ...] = ("GET",),
+    has_page: bool = False,
+    services: Services | None = None,
 ) -> Application:
-    """For a person or the app's server, with the admin key."""
+    """For a person or the app's server, with the admin key. With `has_page` a browser gets errors as a page too."""
 
     def guard(request: Request, services: Services) -> None:
         require_key(request, services.settings)
 
-    return _application(_Endpoint(path, handler, guard, methods), services)
+    return _application(_Endpoint(path, handler, guard, methods, has_page), services)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class _Endpoint:
     handler: Handler
     guard: Guard
     methods: tuple[str, ...]
+    has_page: bool = False
 
     def answer(self, environ: Environ, services: Services) -> Response:
         """Everything that a caller may get but the answer to a defect of ours."""
@@ -91,7 +97,9 @@ class _Endpoint:
             return _error_response(error, redact)
         except RecommenderError as error:
             log.warning("%s %s: %s", _label(environ), error.code, redact(error.message))
-            return _error_response(error, redact)
+            head = read_head(environ)
+            as_page = self.has_page and head.wants_html
+            return _error_page(error, redact, head) if as_page else _error_response(error, redact)
 
 
 def _application(endpoint: _Endpoint, services: Services | None) -> Application:
@@ -128,6 +136,15 @@ def _error_response(error: RecommenderError, redact: Callable[[str], str]) -> Re
     if status.startswith("503"):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return json_response(_document(error.code, redact(error.message), redact(error.fix)), status, headers)
+
+
+def _error_page(error: RecommenderError, redact: Callable[[str], str], head: Request) -> Response:
+    from lib.web.pages import page_response
+
+    plain = _error_response(error, redact)
+    shown = {"message": error.message.map(redact), "fix": error.fix.map(redact)}
+    page = page_response(head, "error.html", plain.status, **shown)
+    return replace(page, headers={**plain.headers, **page.headers})
 
 
 def _internal_error(error: Exception, environ: Environ, services: Services | None) -> Response:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -46,12 +46,17 @@ class Response:
 
 def read_request(environ: Mapping[str, Any]) -> Request:
     """Raises PayloadTooLarge, without reading, for a body that is too long."""
+    return replace(read_head(environ), body=_read_body(environ))
+
+
+def read_head(environ: Mapping[str, Any]) -> Request:
+    """The request without its body."""
     headers = {name[5:].lower().replace("_", "-"): value for name, value in environ.items() if name.startswith("HTTP_")}
     return Request(
         method=environ["REQUEST_METHOD"],
         query=parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True),
         headers=headers,
-        body=_read_body(environ),
+        body=b"",
         remote_address=environ.get("REMOTE_ADDR"),
     )
 

@@ -80,4 +80,4 @@ def _prose(say: Callable[[str], Markup], text: Text) -> Markup:
 
 
 def _linked(words: str) -> str:
-    return re.sub(r"https?://[\w./?=#%&;~+:-]*[\w/]", r'<a href="\g<0>">\g<0></a>', words)
+    return re.sub(r"https?://(?:[\w./?=#%~+:-]|&amp;)*[\w/]", r'<a href="\g<0>">\g<0></a>', words)
