@@ -12,6 +12,7 @@ from lib.core.schedules import wanted_schedules
 from lib.errors import RecommenderError
 from lib.jobs.check_configuration import Inspection, inspect
 from lib.jobs.checks.check import Check
+from lib.jobs.checks.qstash import is_out_of_reach
 from lib.jobs.publish_ticks import publish_ticks
 from lib.jobs.run import log
 from lib.text import Text
@@ -55,6 +56,8 @@ def _make_schedules(services: Services, now: datetime) -> list[Check]:
     settings = services.settings
     try:
         settings.require("QSTASH_TOKEN", "QSTASH_CURRENT_SIGNING_KEY", "QSTASH_NEXT_SIGNING_KEY", "NEXT_PUBLIC_APP_URL")
+        if is_out_of_reach(services):
+            return []
         for schedule in wanted_schedules(settings.app_url, interval_seconds=settings.actions_interval_seconds):
             services.qstash.put_schedule(schedule)
         publish_ticks(services, now)

@@ -466,7 +466,7 @@ CASES = {
     "a schedule left behind": Case(
         with_a_leftover_schedule,
         "leftover schedules",
-        "recs.old.example.com.warm_cache belongs to another deployment",
+        "1 schedule(s) belong to another deployment, old.example.com",
         "属于另一个部署 old.example.com",
         "\ncurl -X DELETE",
         "warning",

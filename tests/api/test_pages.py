@@ -15,7 +15,7 @@ from lib.settings import parse_settings
 from lib.text import Text
 from lib.web import endpoints
 from lib.web.edge import keyed_application
-from lib.web.pages import render
+from lib.web.pages import STYLE, render
 from lib.web.translation import CHINESE
 from tests.api.wsgi import Answer, call
 
@@ -101,6 +101,33 @@ def test_a_head_cell_says_what_it_heads_and_a_sign_what_it_means(page: Answer) -
     assert [cell for cell in tags.named("th") if cell.get("scope") not in ("col", "row")] == []
     signs = [a for _, a, _ in tags.found if "sign" in (a.get("class") or "").split()]
     assert [sign for sign in signs if sign.get("role") != "img" or not sign.get("aria-label")] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_their_ground_as_wcag_aa_asks(scheme: str) -> None:
+    light, dark = STYLE.split("prefers-color-scheme: dark")
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", light if scheme == "light" else dark))
+    assert len(colours) == 9
+    faint = {
+        (words, ground): contrast(colours[words], colours[ground])
+        for words in ("ink", "quiet", "link", "good", "care", "bad")
+        for ground in ("ground", "raised")
+        if contrast(colours[words], colours[ground]) < 4.5
+    }
+    assert faint == {}
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio that WCAG 2.2 defines."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(digit * 2 for digit in colour[1:])
+    parts = [int(digits[first : first + 2], 16) / 255 for first in (0, 2, 4)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @pytest.mark.parametrize(("asked", "language"), [("zh-CN,zh;q=0.9", "zh-CN"), ("de", "en"), ("", "en")])

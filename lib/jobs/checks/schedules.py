@@ -72,16 +72,17 @@ def check_schedules(services: Services, found: Sequence[QStashSchedule]) -> Iter
 def _leftovers(services: Services, found: Sequence[QStashSchedule]) -> Iterator[Check]:
     """Schedules of ours under another host: a changed domain leaves them behind, and each delivery costs."""
     host = host_of(services.settings.app_url)
+    by_owner: dict[str, list[str]] = {}
     for schedule_id in sorted(schedule["scheduleId"] for schedule in found):
         owner = owner_of(schedule_id)
         if owner not in (None, host):
             url = f"{services.settings.qstash_url}/v2/schedules/{schedule_id}"
             command = f'curl -X DELETE -H "Authorization: Bearer $QSTASH_TOKEN" {url}'
-            message = Text(
-                "The schedule {id} belongs to another deployment, {owner}.", id=schedule_id, owner=str(owner)
-            )
-            fix = Text("If that is gone, delete the schedule:\n{command}", command=command)
-            yield Check("leftover schedules", "warning", message, fix)
+            by_owner.setdefault(str(owner), []).append(command)
+    for owner, commands in by_owner.items():
+        message = Text("{n} schedule(s) belong to another deployment, {owner}.", n=len(commands), owner=owner)
+        fix = Text("If that is gone, delete what it has left:\n{commands}", commands="\n".join(commands))
+        yield Check("leftover schedules", "warning", message, fix)
 
 
 def check_cost(services: Services) -> Iterator[Check]:
