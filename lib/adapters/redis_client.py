@@ -30,7 +30,7 @@ _TOKEN_FIX = how_to_set("UPSTASH_REDIS_REST_TOKEN")
 # What Redis says first where it refuses a command, in whatever command.
 _REFUSALS = (
     (
-        re.compile("WRONGPASS|Unauthorized"),
+        re.compile("^WRONGPASS|^Unauthorized"),
         Text("Redis doesn't know the token in UPSTASH_REDIS_REST_TOKEN"),
         _TOKEN_FIX,
     ),
@@ -40,7 +40,7 @@ _REFUSALS = (
         _TOKEN_FIX,
     ),
     (
-        re.compile("OOM|max(imum)? (data|database) size|max daily request|max requests? limit", re.IGNORECASE),
+        re.compile("^OOM|max (daily )?requests? limit|max(imum)? (database|storage|data) size", re.IGNORECASE),
         Text("Redis is full, or its plan is used up"),
         Text("Enlarge the plan, or delete data, at https://console.upstash.com/redis."),
     ),
@@ -84,7 +84,7 @@ def _refuse_error_pages(response: httpx.Response) -> None:
 
 def _refusal(said: str) -> RedisUnavailable:
     for pattern, trouble, fix in _REFUSALS:
-        if pattern.match(said):
+        if pattern.search(said):
             return RedisUnavailable(Text("{trouble}: {reason}", trouble=trouble, reason=said), fix=fix)
     return RedisUnavailable(Text("Redis refused a command: {reason}", reason=said), fix=_FIX)
 

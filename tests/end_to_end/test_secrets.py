@@ -241,7 +241,13 @@ def test_no_script_prints_a_secret(secrets: set[str], outputs: Texts) -> None:
 
 def test_functions_in_a_broken_environment_answer_and_log_no_secret(secrets: set[str], broken_functions: Texts) -> None:
     assert leaks(secrets, broken_functions) == []
-    for code in ("redis_unavailable", "postgres_unavailable", "settings", "QStash refuses", "QStash doesn't answer"):
+    for code in (
+        "redis_unavailable",
+        "postgres_unavailable",
+        "settings",
+        "QStash doesn't know the token",
+        "QStash doesn't answer",
+    ):
         assert holders(code, broken_functions), code
     assert holders("Traceback", broken_functions) == []
 
