@@ -55,7 +55,7 @@ def test_a_signed_message_arrives_and_stands_in_the_log(
     ("changes", "said"),
     [
         pytest.param({"QSTASH_TOKEN": ""}, "❌ QSTASH_TOKEN is not set.", id="no-token"),
-        pytest.param({"QSTASH_TOKEN": "a-wrong-one"}, "❌ QStash refuses", id="wrong-token"),
+        pytest.param({"QSTASH_TOKEN": "a-wrong-one"}, "❌ QStash doesn't know the token", id="wrong-token"),
         pytest.param({"NEXT_PUBLIC_APP_URL": ""}, "❌ NEXT_PUBLIC_APP_URL is not set.", id="no-address"),
     ],
 )
