@@ -28,8 +28,13 @@ DEFAULT_WEIGHTS = {
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
-def token_problem(value: str) -> Text | None:
+def key_problem(value: str) -> Text | None:
     return Text("holds a space or a line break") if re.search(r"\s", value) else None
+
+
+def token_problem(value: str) -> Text | None:
+    """One that travels in a header."""
+    return key_problem(value) or (None if value.isascii() else Text("holds a character that no token has, such as …"))
 
 
 def http_url_problem(value: str) -> Text | None:

@@ -19,6 +19,7 @@ from lib.setting_values import (
     app_url_problem,
     database_url_problem,
     http_url_problem,
+    key_problem,
     redis_url_problem,
     token_problem,
 )
@@ -136,7 +137,7 @@ def parse_settings(environ: Mapping[str, str]) -> Settings:
         "redis_url": reader.text("UPSTASH_REDIS_REST_URL", redis_url_problem, "KV_REST_API_URL").rstrip("/"),
         "redis_token": reader.text("UPSTASH_REDIS_REST_TOKEN", token_problem, "KV_REST_API_TOKEN"),
         "database_url": reader.text("DATABASE_URL", database_url_problem, "POSTGRES_URL"),
-        "admin_api_key": reader.optional("ADMIN_API_KEY", token_problem),
+        "admin_api_key": reader.optional("ADMIN_API_KEY", key_problem),
         "bypass_secret": reader.optional("VERCEL_AUTOMATION_BYPASS_SECRET", token_problem),
         "vercel_env": reader.get("VERCEL_ENV"),
         "is_vercel_dev": reader.get("VERCEL_REGION") == "dev1",

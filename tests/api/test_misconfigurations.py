@@ -323,6 +323,9 @@ CASES = {
     "a line break in a token": Case(
         put(UPSTASH_REDIS_REST_TOKEN="AX\nYZ"), "UPSTASH_REDIS_REST_TOKEN", "a line break", "空格或换行", "REST API"
     ),
+    "the line pasted as it stands": Case(
+        put(QSTASH_TOKEN="eyJ…"), "QSTASH_TOKEN", "that no token has", "不会出现的字符", "qstash"
+    ),
     "an interval that divides nothing": Case(
         put(ACTIONS_INTERVAL_SECONDS="7"),
         "ACTIONS_INTERVAL_SECONDS",

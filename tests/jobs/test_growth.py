@@ -94,6 +94,7 @@ def do_everything(site: Site) -> None:
     queue.claim()
     site.push(action(USERS[3], CONTENTS[1]))
     services.cache.check_writable()
+    services.pings.begin("a-nonce")
     assert_popularity_follows_from_the_log(site)
     assert services.reports.read("process_user_actions")["last_run"] >= int(now.timestamp())
 

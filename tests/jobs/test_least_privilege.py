@@ -48,6 +48,13 @@ def run_every_job(site: Site) -> None:
     assert site.ids("ann") == ["b"]
     assert site.ids("stranger")
     services.cache.check_writable()
+    assert services.pings.begin("a-nonce")
+    services.pings.note_message("a-nonce", "msg_1")
+    services.pings.note_arrival("a-nonce")
+    ping = services.pings.latest()
+    assert ping is not None
+    assert (ping.message_id, ping.round_trip_ms is None) == ("msg_1", False)
+    services.pings.forget()
     assert report_status(services, now)["errors"] == []
     [letter] = services.dead_letters.all()
     assert services.dead_letters.put_back([letter]) == 1
