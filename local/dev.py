@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -26,6 +27,7 @@ from local.stack import Stack, running_stack, write_environment
 from local.vercel.dev import build_functions, vercel_dev
 
 FOLDER = ROOT / ".local"
+LOG_FILE = ROOT / "logs" / "app.log"  # of the local server; `vercel dev` writes its own
 INIT_SECONDS = 60.0
 LATE_SECONDS = 15.0  # that the first tick may come after its time
 
@@ -47,7 +49,7 @@ def main() -> int:
             environment_file = FOLDER / "env"
             environment_file.unlink(missing_ok=True)
             print("Starting the services and the functions ...", flush=True)
-            prepare = vercel_dev if options.vercel else local_server
+            prepare = vercel_dev if options.vercel else partial(local_server, log_file=LOG_FILE)
             with running_stack(FOLDER, named, port=options.port, fresh=options.fresh, prepare=prepare) as stack:
                 _serve(stack, options, named, environment_file)
     except KeyboardInterrupt:
@@ -104,7 +106,8 @@ def _serve(stack: Stack, options: argparse.Namespace, named: Named, environment_
     print(f"  {url}/api/init      configuration and schedules")
     print(f"  {url}/api/status    what waits, what the jobs did")
     print(f"  {stack.environment.get('QSTASH_URL', 'https://console.upstash.com/qstash')}/      messages of QStash")
-    print(f"  variables for another shell: {environment_file}; log: {FOLDER / 'functions.log'}", flush=True)
+    log_file = FOLDER / "functions.log" if options.vercel else LOG_FILE
+    print(f"  variables for another shell: {environment_file}; log: {log_file}", flush=True)
     if options.replay:
         replay(options.replay, stack)
     is_fed = not (named.real or options.replay or options.no_sample)

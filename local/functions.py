@@ -6,17 +6,21 @@ python -m local.functions --port 3000
 import argparse
 import logging
 import os
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import waitress
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 
+from lib.log_lines import formatter, line, log
 from lib.web.dispatcher import app
-from lib.web.edge import LOG_FORMAT
+from lib.web.edge import log_to_stderr_unless_the_host_does
 
 ROOT = Path(__file__).resolve().parent.parent
 THREADS = 16
+LOG_BYTES = 5_000_000  # of the log file, and of each of the older ones beside it
+LOG_FILES = 3
 MAX_BODY_BYTES = 64_000_000  # read before the function refuses it: a sender who is cut off early may miss the answer
 
 
@@ -32,19 +36,34 @@ class StrictParser(HTTPRequestParser):  # type: ignore[misc]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=3000)
-    port = parser.parse_args().port
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    parser.add_argument("--log-file", type=Path, metavar="FILE", help="write log lines there too")
+    options = parser.parse_args()
+    log_to_stderr_unless_the_host_does()
+    if options.log_file:
+        log_to_file(options.log_file)
     os.chdir(ROOT)
     HTTPChannel.parser_class = StrictParser
     # The proxy headers must stay: they tell a call that came through a tunnel from one of this machine.
     waitress.serve(
         app,
         host="127.0.0.1",
-        port=port,
+        port=options.port,
         threads=THREADS,
         clear_untrusted_proxy_headers=False,
         max_request_body_size=MAX_BODY_BYTES,
     )
+
+
+def log_to_file(file: Path) -> None:
+    """Beside stderr. Where the file can't be written, there is stderr alone."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8")
+    except OSError as error:
+        log.warning(line("no log file", file=file, error=error.strerror))
+        return
+    handler.setFormatter(formatter())
+    logging.getLogger().addHandler(handler)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Launch:
 Prepare = Callable[[Path, Mapping[str, str], int], Launch]  # a folder of its own, the functions' environment, the port
 
 
-def local_server(folder: Path, environment: Mapping[str, str], port: int) -> Launch:
+def local_server(folder: Path, environment: Mapping[str, str], port: int, *, log_file: Path | None = None) -> Launch:
     """The one that needs nothing but Python."""
     command = [sys.executable, "-m", "local.functions", "--port", str(port)]
-    return Launch(command, dict(environment), ROOT)
+    return Launch([*command, "--log-file", log_file] if log_file else command, dict(environment), ROOT)

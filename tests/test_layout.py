@@ -14,6 +14,7 @@ FLOOR = {
     "lib.setting_fixes": ROOMS.index("lib.settings"),
     "lib.setting_values": ROOMS.index("lib.settings"),
     "lib.time_limit": ROOMS.index("lib.settings"),
+    "lib.log_lines": ROOMS.index("lib.settings"),
 }
 PRODUCT = sorted([*ROOT.glob("lib/**/*.py"), *ROOT.glob("api/**/*.py")])
 CORE = sorted(ROOT.glob("lib/core/**/*.py"))

@@ -5,6 +5,7 @@ The new version is written beside the current one and switched to in one transac
 to run, so everything carries its version and no two versions are ever compared.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,14 +27,17 @@ from lib.adapters.item_store import add_items
 from lib.adapters.services import Services
 from lib.core.defaults import TEXT_SIZE
 from lib.core.embeddings import TextProjection, learn_text_projection
+from lib.core.half_lives import half_life_at
 from lib.core.ranker.learned import Learned, learned_as_text
 from lib.core.ranker.log import Log, first_reads, make_log
 from lib.core.ranker.site import MakeVectors, site_at
+from lib.core.ranker.trained import Trained
 from lib.core.ranker.training import train
 from lib.core.ranker.vectors import co_read_vectors
 from lib.core.taste.learning import learn_taste
 from lib.core.taste.new_items import NewItemTaste
-from lib.jobs.run import Deadline, log
+from lib.jobs.run import Deadline
+from lib.log_lines import line, log
 from lib.settings import Settings
 
 GROWTH = 1.1  # a log a tenth longer is worth a new model: a young site learns quickly
@@ -80,7 +84,7 @@ def build_model(services: Services, *, now: datetime, actions: int, deadline: De
     new_items = taste.new_items if training.projection else None
     learned = learn(training.log, now, make, settings, new_items, may_continue=lambda: until.seconds_left > 0)
     site = site_at(training.log, now.timestamp(), make)
-    log.info("learned from %d actions on %d contents: %s", len(rows), len(training.content_ids), learned.trained)
+    _log_what_was_learned(learned.trained, training)
     with services.database.transaction(seconds=seconds, vectors=True) as connection:
         delete_old_models(connection, before=now - READERS_KEEP)
         version = add_model(
@@ -100,6 +104,19 @@ def build_model(services: Services, *, now: datetime, actions: int, deadline: De
         model = read_active_model(connection)
     assert model is not None
     return model
+
+
+def _log_what_was_learned(trained: Trained, training: Training) -> None:
+    gain = None if math.isnan(trained.gain) else round(trained.gain, 4)
+    fields = {
+        "actions": len(training.log.times),
+        "contents": len(training.content_ids),
+        "popularity_half_life_hours": round(half_life_at(trained.position), 1),
+        "ranker_serves": trained.model is not None,
+        "gain": gain,
+        "users_replayed": trained.users,
+    }
+    log.info(line("ranking learned", **fields))
 
 
 def training_of(rows: Sequence[tuple[str, str, str, float]], content: ContentVectors, settings: Settings) -> Training:

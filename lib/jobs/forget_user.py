@@ -10,7 +10,7 @@ What he does later begins anew.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from lib.adapters.action_log import forget_actions, lock_forgetting, lock_log, put_forgotten
 from lib.adapters.embedding_store import delete_user_embeddings
@@ -18,7 +18,8 @@ from lib.adapters.services import Services
 from lib.core.actions import names_user
 from lib.jobs.change_popularity import take_back_popularity
 from lib.jobs.process_actions import process_user_actions
-from lib.jobs.run import Deadline, failure, log
+from lib.jobs.run import Deadline, failure
+from lib.log_lines import line, log
 
 EVENTS_AT_ONCE = 5_000
 LOCK_SECONDS = 60.0  # an embeddings' run may be writing
@@ -40,7 +41,7 @@ def forget_user(services: Services, user_id: str, deadline: Deadline) -> Forgott
     is_drained = _drain_what_waits(services, deadline)
     second = _erase(services, user_id)
     forgotten = Forgotten(first.events + second.events, first.dead_letters + second.dead_letters, is_drained)
-    log.info("a user was forgotten: %s", forgotten)
+    log.info(line("user forgotten", **asdict(forgotten)))
     return forgotten
 
 
@@ -80,6 +81,7 @@ def _drain_what_waits(services: Services, deadline: Deadline) -> bool:
             time.sleep(POLL_SECONDS)
             process_user_actions(services, deadline)  # takes up what a dead drain has left, once its lease has ended
     except Exception as error:  # a batch of somebody else's may fail: it must not keep this user from being forgotten
-        log.warning("forgetting a user: what is pending can't be drained: %s", failure(error))
+        reason = services.settings.redact(failure(error))
+        log.warning(line("forgetting a user: what is pending can't be drained", error=reason))
         return False
     return not services.dead_letters.set_aside()

@@ -14,7 +14,7 @@ from lib.jobs.check_configuration import Inspection, inspect
 from lib.jobs.checks.check import Check
 from lib.jobs.checks.qstash import is_out_of_reach
 from lib.jobs.publish_ticks import publish_ticks
-from lib.jobs.run import log
+from lib.log_lines import line, log
 from lib.text import Text
 
 
@@ -39,7 +39,7 @@ def _bring_schema_up_to_date(services: Services) -> list[Check]:
     """What went wrong where the check that follows can't see it: that the role may not do it."""
     try:
         if migrate(services.database):
-            log.info("database schema brought up to date")
+            log.info(line("database schema brought up to date"))
     except RecommenderError as error:
         if error.code == "forbidden":
             with services.database.transaction() as connection:
@@ -60,9 +60,10 @@ def _make_schedules(services: Services, now: datetime) -> list[Check]:
             return []
         for schedule in wanted_schedules(settings.app_url, interval_seconds=settings.actions_interval_seconds):
             services.qstash.put_schedule(schedule)
-        publish_ticks(services, now)
+        published = publish_ticks(services, now)
+        log.info(line("QStash schedules in place", app=settings.app_url, ticks_published=published))
     except RecommenderError as error:
         message = error.message.map(settings.redact)
-        log.warning("QStash schedules could not be made: %s", message)
+        log.warning(line("QStash schedules could not be made", error=message, code=error.code))
         return [] if error.code == "settings" else [Check("schedules", "error", message, error.fix)]
     return []

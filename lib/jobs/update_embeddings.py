@@ -35,7 +35,7 @@ from lib.adapters.services import Services
 from lib.core.embeddings import user_embeddings
 from lib.core.taste.learned_map import map_users
 from lib.jobs.build_model import build_model, model_is_due
-from lib.jobs.run import Deadline, Summary, log
+from lib.jobs.run import Deadline, Summary
 from lib.settings import Settings
 
 READ_UNTIL = "embeddings_read_until"
@@ -67,7 +67,6 @@ def process_user_embeddings(services: Services, now: datetime, deadline: Deadlin
     if updated == len(users):
         with services.database.transaction() as connection:
             write_state(connection, READ_UNTIL, (now - RECEIPT_OVERLAP).isoformat())
-    log.info("user embedding update: %d of %d users, model %d", updated, len(users), model.version)
     return {
         "users_updated": updated,
         "users_left": len(users) - updated,

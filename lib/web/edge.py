@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -24,15 +25,15 @@ from lib.errors import (
     SignatureRejected,
     Unauthenticated,
 )
+from lib.log_lines import formatter, line, log, naming, paragraph
 from lib.settings import parse_settings
 from lib.web.authentication import require_key, require_signature
 from lib.web.http import Request, Response, json_response, read_head, read_request, send
 
-log = logging.getLogger("recommendations")
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each Redis command would drown ours
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 RETRY_AFTER_SECONDS = 10
+ID_LENGTH = 100  # characters of an id of QStash's that are logged
 
 STATUSES: tuple[tuple[type[RecommenderError], str], ...] = (
     (InvalidInput, "400 Bad Request"),
@@ -48,6 +49,7 @@ StartResponse = Callable[..., object]
 Environ = Mapping[str, Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 Guard = Callable[[Request, Services], None]
+Redact = Callable[[str], str]
 
 
 def signed_application(path: str, handler: Handler, *, services: Services | None = None) -> Application:
@@ -56,7 +58,7 @@ def signed_application(path: str, handler: Handler, *, services: Services | None
     def guard(request: Request, services: Services) -> None:
         require_signature(request, services.settings, path=path)
 
-    return _application(_Endpoint(path, handler, guard, methods=("POST",)), services)
+    return _application(_Endpoint(path, handler, guard, methods=("POST",), call="QStash delivery"), services)
 
 
 def keyed_application(
@@ -72,7 +74,7 @@ def keyed_application(
     def guard(request: Request, services: Services) -> None:
         require_key(request, services.settings)
 
-    return _application(_Endpoint(path, handler, guard, methods, has_page), services)
+    return _application(_Endpoint(path, handler, guard, methods, call="request", has_page=has_page), services)
 
 
 @dataclass(frozen=True)
@@ -81,43 +83,57 @@ class _Endpoint:
     handler: Handler
     guard: Guard
     methods: tuple[str, ...]
+    call: str  # what a log line names it
     has_page: bool = False
 
     def answer(self, environ: Environ, services: Services) -> Response:
         """Everything that a caller may get but the answer to a defect of ours."""
         if environ["REQUEST_METHOD"] not in self.methods:
             return _method_not_allowed(self.methods)
-        redact = services.settings.redact
+        started, redact = time.monotonic(), services.settings.redact
         try:
             request = read_request(environ)
             self.guard(request, services)
             return self.handler(request, services)
-        except SignatureRejected as error:
-            log.warning("%s refused: %s", _label(environ), redact(error.reason))
-            return _error_response(error, redact)
         except RecommenderError as error:
-            log.warning("%s %s: %s", _label(environ), error.code, redact(error.message))
             head = read_head(environ)
             as_page = self.has_page and head.wants_html
-            return _error_page(error, redact, head) if as_page else _error_response(error, redact)
+            response = _error_page(error, redact, head) if as_page else _error_response(error, redact)
+            log.warning(self._refusal(error, response, started, redact))
+            return response
+
+    def _refusal(self, error: RecommenderError, response: Response, started: float, redact: Redact) -> str:
+        is_refused = isinstance(error, Unauthenticated)
+        reason = error.reason if isinstance(error, SignatureRejected) else error.message
+        return line(
+            f"{self.call} {'refused' if is_refused else 'failed'}: {redact(reason)}",
+            path=self.path,
+            status=response.status.partition(" ")[0],
+            code=error.code,
+            duration_ms=int((time.monotonic() - started) * 1000),
+        )
 
 
 def _application(endpoint: _Endpoint, services: Services | None) -> Application:
     def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        try:
-            response = endpoint.answer(environ, services or process_services())
-        except Exception as error:
-            response = _internal_error(error, environ, services)
+        with naming(**_delivery(environ)):
+            try:
+                response = endpoint.answer(environ, services or process_services())
+            except Exception as error:
+                response = _internal_error(error, endpoint, services)
         return send(response, environ, start_response)
 
     return application
 
 
-def _label(environ: Environ) -> str:
-    """With QStash's message id, which its dashboard shows: it isn't signed, so for the log alone."""
-    message_id = str(environ.get("HTTP_UPSTASH_MESSAGE_ID", ""))[:100]
-    label = f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO', '')[:200]}"
-    return f"{label} message={message_id}" if message_id.isprintable() and message_id else label
+def _delivery(environ: Environ) -> dict[str, str]:
+    """The ids by which QStash's dashboard shows a delivery. They aren't signed, so they are for the log alone."""
+    retried = environ.get("HTTP_UPSTASH_RETRIED", "0")
+    return {
+        "message": environ.get("HTTP_UPSTASH_MESSAGE_ID", "")[:ID_LENGTH],
+        "schedule": environ.get("HTTP_UPSTASH_SCHEDULE_ID", "")[:ID_LENGTH],
+        "retried": "" if retried == "0" else retried[:ID_LENGTH],
+    }
 
 
 def _method_not_allowed(methods: tuple[str, ...]) -> Response:
@@ -126,7 +142,7 @@ def _method_not_allowed(methods: tuple[str, ...]) -> Response:
     return json_response(document, "405 Method Not Allowed", {"Allow": allowed})
 
 
-def _error_response(error: RecommenderError, redact: Callable[[str], str]) -> Response:
+def _error_response(error: RecommenderError, redact: Redact) -> Response:
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
     headers = {}
     if isinstance(error, Unauthenticated) and not isinstance(error, SignatureRejected):
@@ -138,7 +154,7 @@ def _error_response(error: RecommenderError, redact: Callable[[str], str]) -> Re
     return json_response(_document(error.code, redact(error.message), redact(error.fix)), status, headers)
 
 
-def _error_page(error: RecommenderError, redact: Callable[[str], str], head: Request) -> Response:
+def _error_page(error: RecommenderError, redact: Redact, head: Request) -> Response:
     from lib.web.pages import page_response
 
     plain = _error_response(error, redact)
@@ -147,11 +163,11 @@ def _error_page(error: RecommenderError, redact: Callable[[str], str], head: Req
     return replace(page, headers={**plain.headers, **page.headers})
 
 
-def _internal_error(error: Exception, environ: Environ, services: Services | None) -> Response:
-    reference = secrets.token_hex(6)
-    text = "".join(traceback.format_exception(error))  # in the message itself: Vercel ships that alone
-    used = services or _process.get("services")
-    log.error("%s failed, reference %s: %s", _label(environ), reference, used.settings.redact(text) if used else "")
+def _internal_error(error: Exception, endpoint: _Endpoint, services: Services | None) -> Response:
+    reference, used = secrets.token_hex(6), services or _process.get("services")
+    text = used.settings.redact("".join(traceback.format_exception(error))) if used else ""
+    words = f"{endpoint.call} failed: a defect, {type(error).__name__}"
+    log.error(paragraph(words, text, mark=reference, path=endpoint.path, status=500, reference=reference))
     message = f"Something went wrong that nobody foresaw. Reference: {reference}."
     document = _document("internal", message, f"Look for {reference} in the log of the function.")
     return json_response(document, "500 Internal Server Error")
@@ -159,6 +175,13 @@ def _internal_error(error: Exception, environ: Environ, services: Services | Non
 
 def _document(code: str, message: str, fix: str) -> dict[str, dict[str, str]]:
     return {"error": {"code": code, "message": message, "fix": fix}}
+
+
+def log_to_stderr_unless_the_host_does() -> None:
+    """Vercel sets up the root logger, with levels; elsewhere INFO would be lost."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 _process: dict[str, Services] = {}
@@ -170,9 +193,10 @@ def process_services() -> Services:
     with _process_lock:
         if "services" not in _process:
             # Nothing where the host has set up the root logger, as Vercel does; elsewhere INFO would be lost.
-            logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+            log_to_stderr_unless_the_host_does()
             settings = parse_settings(os.environ)
             for problem in settings.problems:
-                log.warning("configuration: %s %s", problem.sentence, problem.fix.partition("\n")[0])
+                fix = problem.fix.partition("\n")[0]
+                log.warning(line(f"configuration: {problem.sentence} {fix}"))
             _process["services"] = Services(settings)
         return _process["services"]

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import logging
+import re
 from typing import NoReturn
 
 import pytest
@@ -18,6 +19,7 @@ from lib.errors import (
     SchemaMissing,
     SettingsError,
 )
+from lib.log_lines import line, log
 from lib.settings import Settings
 from lib.text import Text
 from lib.web.edge import Application, keyed_application, process_services, signed_application
@@ -87,14 +89,47 @@ def test_every_refused_signature_looks_the_same_to_the_caller(
     assert len({record.getMessage() for record in caplog.records}) == len(tokens)
 
 
-def test_the_message_id_stands_in_the_log_unless_it_is_forged_with_line_breaks(
+def test_a_failed_delivery_is_one_line_with_the_ids_that_qstash_shows(
     signed: Application, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for message_id in ("msg_26hZCxZCuWyyTWPmSVBrNB882AMRP", "msg\nforged line"):
-        call(signed, "POST", PATH, headers={"Upstash-Signature": "x"}, HTTP_UPSTASH_MESSAGE_ID=message_id)
-    first, second = (record.getMessage() for record in caplog.records)
-    assert "message=msg_26hZCxZCuWyyTWPmSVBrNB882AMRP" in first
-    assert "\n" not in second
+    ids = {
+        "Upstash-Message-Id": "msg_26hZCxZCuWyyTWPmSVBrNB882AMRP",
+        "Upstash-Schedule-Id": "recs.shop.example.com.warm_cache",
+        "Upstash-Retried": "2",
+    }
+    call(signed, "POST", PATH, headers={"Upstash-Signature": "x", **ids})
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert re.fullmatch(
+        r"QStash delivery refused: .+ path=/api/actions/batch-process status=401 code=unauthenticated duration_ms=\d+"
+        r" message=msg_26hZCxZCuWyyTWPmSVBrNB882AMRP schedule=recs\.shop\.example\.com\.warm_cache retried=2",
+        record.getMessage(),
+    )
+
+
+@pytest.mark.parametrize("header", ["MESSAGE_ID", "SCHEDULE_ID", "RETRIED"])
+def test_an_id_with_line_breaks_or_without_end_forges_no_line(
+    signed: Application, caplog: pytest.LogCaptureFixture, header: str
+) -> None:
+    for value in ("msg\nforged line", "m" * 100_000):
+        environ = {f"HTTP_UPSTASH_{header}": value}
+        call(signed, "POST", PATH, headers={"Upstash-Signature": "x"}, **environ)  # type: ignore[arg-type]
+    lines = [record.getMessage() for record in caplog.records]
+    assert "\n" not in lines[0]
+    assert len(lines[1]) < 500
+
+
+def test_what_the_handler_logs_bears_the_delivery_s_id_and_what_comes_after_it_doesn_t(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def working(request: Request, services: Services) -> Response:
+        log.warning(line("at work"))
+        return json_response({})
+
+    application = keyed_application("/api/status", working, services=Services(SETTINGS))
+    call(application, headers={**KEY, "Upstash-Message-Id": "msg_1"})
+    call(application, headers=KEY)
+    assert [record.getMessage() for record in caplog.records] == ["at work message=msg_1", "at work"]
 
 
 @pytest.mark.parametrize("zeros", ["", "0" * 12], ids=["plain", "padded with zeros"])
@@ -176,8 +211,12 @@ def test_what_nobody_foresaw_becomes_a_500_whose_reference_stands_in_the_log(
     assert (answer.status, answer.json["error"]["code"]) == (500, "internal")
     reference = answer.json["error"]["message"].split()[-1].rstrip(".")
     [record] = caplog.records
-    assert reference in record.getMessage()
-    assert "ZeroDivisionError" in record.getMessage()
+    assert record.levelname == "ERROR"
+    first, *traceback = record.getMessage().split("\n")
+    assert first == (f"request failed: a defect, ZeroDivisionError path=/api/status status=500 reference={reference}")
+    assert "Traceback" in traceback[0]
+    assert "ZeroDivisionError: with [secret] and [secret]" in traceback[-1]
+    assert all(line.startswith(f"{reference} | ") for line in traceback)
     for text in (answer.body.decode(), record.getMessage()):
         assert secret not in text
         assert "the-password-of-this-test" not in text

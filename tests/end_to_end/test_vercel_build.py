@@ -246,6 +246,6 @@ def test_the_log_says_what_a_job_did_and_which_message_was_refused(start: Start,
     assert httpx.post(url, content=content + b" ", headers=headers, timeout=60).status_code == 401
 
     def levels() -> list[str]:
-        return [level for level, line in function.logs if re.search("warm_cache ok|message=msg_of_this_test", line)]
+        return [level for level, line in function.logs if re.search("cache warming ok|message=msg_of_this_test", line)]
 
     assert eventually(lambda: len(levels()) >= 2 and levels()) == ["info", "warn"]
