@@ -179,7 +179,7 @@ CASES: dict[str, tuple[Request, set[str]]] = {
     "refreshing": (Request(REFRESH_PATH, job("refresh_cold_start")), {"jwt", *REDIS, "psycopg", "numpy"}),
     "a cached list": (Request("/api/recommend", query="user_id=ada"), {*REDIS, "psycopg"}),
     "a stranger's list": (Request("/api/recommend", query="user_id=eve"), {*REDIS, "psycopg", "pgvector"}),
-    "a computed list": (Request("/api/recommend", query="user_id=ada&language=en"), {*REDIS, "psycopg", *VECTORS}),
+    "a list in one language": (Request("/api/recommend", query="user_id=ada&language=en"), {"psycopg", *VECTORS}),
     "the status": (Request("/api/status"), {*REDIS, "psycopg"}),
     "the status's page": (Request("/api/status", headers=HTML), {*REDIS, "psycopg", "jinja2"}),
     "init": (Request("/api/init"), {*REDIS, "psycopg", *QSTASH}),
@@ -196,6 +196,15 @@ def test_an_answer_loads_the_libraries_that_it_needs_and_no_other(
     # Nobody listens where init's test message goes.
     assert status[:3] in ({"200", "503"} if request_.path == "/api/init" else {"200"})
     assert loaded == needed
+
+
+def test_a_list_that_is_not_cached_loads_mathematics_too(services: Services) -> None:
+    push(services, "dan")
+    process_user_actions(services, Deadline.after(60))
+    request = Request("/api/recommend", query="user_id=dan").environ(services.settings)
+    statuses, [_, loaded] = answer("/api/recommend", request, settings=services.settings)
+    assert statuses == ["200 OK"]
+    assert loaded == {*REDIS, "psycopg", *VECTORS}
 
 
 def test_a_tick_with_actions_loads_postgres_and_mathematics_too(services: Services) -> None:

@@ -8,11 +8,14 @@ recs:generation:{user_id}  counter, TTL        bumped when the user acts: a list
 
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lib.adapters.job_reports import COUNTS_TTL_SECONDS, REPORT_TTL_SECONDS, TOTALS_KEY, counts_key
 from lib.adapters.redis_client import RedisClient
+from lib.core.counts import hour_of
 from lib.errors import RedisUnavailable
 
 COLD_START_KEY = "recommend:cold-start"
@@ -21,6 +24,7 @@ GENERATION_TTL_SECONDS = 3_600  # longer than any run that may hold an old list
 SHARED_TTL_SECONDS = 86_400  # four refreshes may fail before cold start falls back to the database
 USERS_A_COMMAND = 500
 
+_READ = Path(__file__).with_name("read_list.lua").read_text()
 _STORE = Path(__file__).with_name("store_lists.lua").read_text()
 _INVALIDATE = Path(__file__).with_name("invalidate.lua").read_text()
 
@@ -33,8 +37,9 @@ class Cache:
         self._ttl_seconds = ttl_seconds
 
     def user_list(self, user_id: str) -> tuple[dict[str, Any] | None, str]:
-        """The user's cached list or None, and the generation that a newly computed one belongs to."""
-        raw, generation = self._redis.execute("MGET", _list_key(user_id), _generation_key(user_id))
+        """The user's cached list or None, and the generation that a newly computed one belongs to. It is counted."""
+        keys = [_list_key(user_id), _generation_key(user_id), counts_key(hour_of(time.time())), TOTALS_KEY]
+        raw, generation = self._redis.script(_READ, keys, [COUNTS_TTL_SECONDS, REPORT_TTL_SECONDS])
         return _document(raw), generation or ""
 
     def generations(self, user_ids: Sequence[str]) -> list[str]:

@@ -20,9 +20,8 @@ ANSWER_SECONDS = 15.0  # a claim of several megabytes on a slow line
 ANSWERS: dict[str, Any] = {
     "EVAL": (list, int, NoneType),
     **dict.fromkeys(("MGET", "LRANGE", "ZRANGE", "HMGET"), list),
-    "GET": (str, NoneType),
+    **dict.fromkeys(("GET", "HGET"), (str, NoneType)),
     "LLEN": int,
-    "HGETALL": dict,
 }
 
 _FIX = Text("Check UPSTASH_REDIS_REST_URL, and at https://console.upstash.com/redis that the database is running.")

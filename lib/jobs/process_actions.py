@@ -18,10 +18,12 @@ from lib.adapters.action_queue import Claim
 from lib.adapters.services import Services
 from lib.core.schedules import PROCESS_ACTIONS
 from lib.errors import DatabaseRefuses, OutOfTime, RecommenderError, ServiceUnavailable
-from lib.jobs.run import WORK_SHARE, Deadline, Summary, failure, log, report
+from lib.jobs.run import OK, WORK_SHARE, Deadline, Summary, failure, report
+from lib.log_lines import line, log
 from lib.time_limit import seconds_left, time_limit
 
 LETTERS_LOGGED = 10  # of a batch; all of them are in the dead letters
+LETTER_LENGTH = 200  # characters of each
 BATCH_SECONDS = 5.0  # left when a batch begins; a batch of the default size takes a fraction of a second
 
 
@@ -35,13 +37,17 @@ def process_user_actions(services: Services, deadline: Deadline) -> Summary:
     claim = services.queue.claim()
     idle = not claim.batch_id
     while claim.batch_id:
-        totals.update(_process(services, claim, deadline))
+        try:
+            totals.update(_process(services, claim, deadline))
+        except Exception as error:
+            report(services, PROCESS_ACTIONS.name, failure(error), started, dict(totals))
+            raise
         if deadline.seconds_left < BATCH_SECONDS:
             break
         claim = services.queue.claim()
     summary: Summary = {**totals, "pending": claim.pending}
     if not idle:  # an idle tick has nothing to report: the claim has stamped last_run
-        report(services, PROCESS_ACTIONS.name, "ok", started, summary)
+        report(services, PROCESS_ACTIONS.name, OK, started, summary)
     return summary
 
 
@@ -55,21 +61,21 @@ def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, 
             services.queue.acknowledge(claim.batch_id, dead_letters, at=now.timestamp())
     except Exception as error:
         _give_back(services, claim, error, seconds=time.monotonic() - started)
-        report(services, PROCESS_ACTIONS.name, failure(error), started, {})
         raise
     for letter in dead_letters[:LETTERS_LOGGED]:
-        log.warning("user action rejected: %s: %r", letter.reason, letter.raw[:200])
-    log.info("user actions batch=%s tries=%d %s", claim.batch_id, claim.tries, counts)
+        log.warning(line("user action rejected", reason=letter.reason, raw=letter.raw[:LETTER_LENGTH]))
+    log.info(line("user actions applied", batch=claim.batch_id, tries=claim.tries, **counts))
     return counts
 
 
 def _give_back(services: Services, claim: Claim, error: Exception, *, seconds: float) -> None:
     reason = failure(error) if _is_the_batch(error, seconds) else ""
-    log.warning("user actions batch=%s tries=%d %s", claim.batch_id, claim.tries, failure(error))
+    redact = services.settings.redact
+    log.warning(line("user actions given back", batch=claim.batch_id, tries=claim.tries, error=redact(failure(error))))
     try:
-        services.queue.release(claim.batch_id, error=services.settings.redact(reason))
+        services.queue.release(claim.batch_id, error=redact(reason))
     except RecommenderError:
-        log.warning("user actions batch=%s could not be given back; its lease will end by itself", claim.batch_id)
+        log.warning(line("user actions can't be given back; their lease will end by itself", batch=claim.batch_id))
 
 
 def _is_the_batch(error: Exception, seconds: float) -> bool:

@@ -13,9 +13,9 @@ from lib.adapters.database import Connection
 from lib.adapters.embedding_store import read_active_model
 from lib.adapters.services import Services
 from lib.core.half_lives import DEFAULT_POSITION
-from lib.errors import OutOfTime, PostgresUnavailable, RedisUnavailable
+from lib.errors import OutOfTime, PostgresUnavailable, RecommenderError, RedisUnavailable
 from lib.jobs.document import LIST_LENGTH, Document, document_of
-from lib.jobs.run import log
+from lib.log_lines import line, log
 from lib.settings import Settings
 from lib.time_limit import time_limit
 
@@ -24,14 +24,14 @@ PATIENCE_SECONDS = 2.0  # with a service that the answer can do without
 
 def recommend(services: Services, *, user_id: str, n: int, language: str | None, now: datetime) -> Document:
     """The document of /api/recommend. Redis may be away; without Postgres only a cached list can be served."""
-    cached, generation = _cached_list(services, user_id)
-    if cached is not None and language is None:
+    cached, generation = (None, None) if language is not None else _cached_list(services, user_id)
+    if cached is not None:
         return _first(_still_allowed(services, cached), n, source="cache")
     document = _compute(services, user_id=user_id, language=language, now=now)
     if document is None:
-        uses_cache = language is None and generation is not None
+        uses_cache = generation is not None
         return _cold_start(services, user_id=user_id, n=n, language=language, now=now, uses_cache=uses_cache)
-    if language is None and generation is not None:
+    if generation is not None:
         _store(services, user_id, document, generation)
     return _first(document, n, source="computed")
 
@@ -42,7 +42,7 @@ def _cached_list(services: Services, user_id: str) -> tuple[Document | None, str
         with time_limit(PATIENCE_SECONDS):
             return services.cache.user_list(user_id)
     except (RedisUnavailable, OutOfTime) as error:
-        log.warning("recommend: computing without the cache: %s", services.settings.redact(error.message))
+        _go_on(services, "computing without the cache", error)
         return None, None
 
 
@@ -51,7 +51,7 @@ def _still_allowed(services: Services, document: Document) -> Document:
         with time_limit(PATIENCE_SECONDS), services.database.transaction() as connection:
             allowed = read_allowed(connection, [item["content_id"] for item in document["items"]])
     except (PostgresUnavailable, OutOfTime) as error:
-        log.warning("recommend: a cached list served unchecked: %s", services.settings.redact(error.message))
+        _go_on(services, "a cached list served unchecked", error)
         return document
     return {**document, "items": [item for item in document["items"] if item["content_id"] in allowed]}
 
@@ -85,7 +85,7 @@ def _cached_cold_start(services: Services) -> Document | None:
         with time_limit(PATIENCE_SECONDS):
             return services.cache.cold_start()
     except (RedisUnavailable, OutOfTime) as error:
-        log.warning("recommend: popular content computed: %s", services.settings.redact(error.message))
+        _go_on(services, "popular content computed", error)
         return None
 
 
@@ -108,6 +108,11 @@ def popularity_position(connection: Connection, settings: Settings) -> float:
     return DEFAULT_POSITION if model is None or model.position is None else model.position
 
 
+def _go_on(services: Services, without: str, error: RecommenderError) -> None:
+    """A service that the answer can do without is away."""
+    log.warning(line(f"recommendations: {without}", error=services.settings.redact(error.message), code=error.code))
+
+
 def _first(document: Document, n: int, *, source: str) -> Document:
     return {**document, "items": document["items"][:n], "source": source}
 
@@ -117,4 +122,4 @@ def _store(services: Services, user_id: str, document: Document, generation: str
         with time_limit(PATIENCE_SECONDS):
             services.cache.store_user_lists({user_id: document}, {user_id: generation})
     except (RedisUnavailable, OutOfTime) as error:
-        log.warning("recommend: the list could not be cached: %s", services.settings.redact(error.message))
+        _go_on(services, "the list could not be cached", error)

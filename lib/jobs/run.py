@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lib.adapters.services import Services
+from lib.core.schedules import JOBS
 from lib.errors import RecommenderError
+from lib.log_lines import line, log
 from lib.time_limit import time_limit
 
-log = logging.getLogger("recommendations")
-
+OK = "ok"
 WORK_SHARE = 0.9  # of a job's time; the rest is for giving back what it holds, and for its report
 
 Summary = dict[str, Any]
@@ -45,7 +46,7 @@ def run_and_report(name: str, job: Job, services: Services, deadline: Deadline) 
     except Exception as error:
         report(services, name, failure(error), started, {})
         raise
-    report(services, name, "ok", started, summary)
+    report(services, name, OK, started, summary)
     return summary
 
 
@@ -58,9 +59,11 @@ def report(services: Services, name: str, outcome: str, started: float, summary:
     """Logs what a job did and keeps it for the status; `started` is of time.monotonic."""
     outcome = services.settings.redact(outcome)
     duration_ms = int((time.monotonic() - started) * 1000)
-    log.info("%s %s in %d ms %s", name, outcome, duration_ms, summary)
+    level, word = (logging.INFO, "ok") if outcome == OK else (logging.WARNING, "failed")
+    log.log(level, line(f"{JOBS[name].title.lower()} {outcome}", job=name, outcome=word, duration_ms=duration_ms, **summary))
     try:
         services.reports.write(name, at=time.time(), outcome=outcome, duration_ms=duration_ms, summary=summary)
     except RecommenderError as error:
         # The work is done and safe; a report that Redis didn't take must not have it done again.
-        log.warning("%s: its report could not be kept: %s", name, services.settings.redact(error.message))
+        reason = services.settings.redact(error.message)
+        log.warning(line("its report could not be kept", job=name, error=reason))

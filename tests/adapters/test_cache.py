@@ -6,6 +6,9 @@ import pytest
 from lib.adapters import cache as cache_module
 from lib.adapters.cache import COLD_START_KEY, TOPICS_KEY, Cache
 from lib.adapters.redis_client import RedisClient
+from lib.errors import RedisUnavailable
+from local.resp import Connection
+from tests.conftest import Servers
 
 LIST = {"user_id": "ann", "items": [{"content_id": "a", "score": 1.0, "source": "personal"}], "source": "cache"}
 
@@ -23,6 +26,39 @@ def test_a_stored_list_is_read_again(cache: Cache) -> None:
     assert cache.store_user_lists({"ann": LIST}, {"ann": ""}) == 1
     assert cache.user_list("ann") == (LIST, "")
     assert cache.user_list("bob") == (None, "")
+
+
+def test_reads_are_counted_by_whether_there_was_a_list(cache: Cache, redis: RedisClient) -> None:
+    cache.store_user_lists({"ann": LIST}, {"ann": ""})
+    for user_id in ("ann", "bob", "ann", "cleo", "ann"):
+        cache.user_list(user_id)
+    assert redis.execute("HMGET", "recs:totals", "cache_hits", "cache_misses") == ["3", "2"]
+    hours = redis.execute("KEYS", "recs:counts:*")
+    by_hour = [redis.execute("HMGET", hour, "cache_hits", "cache_misses") for hour in hours]
+    assert [sum(int(n or 0) for n in column) for column in zip(*by_hour, strict=True)] == [3, 2]
+    assert min(redis.execute("TTL", key) for key in (*hours, "recs:totals")) > 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend"),
+    [
+        pytest.param(b"CONFIG SET maxmemory 1", b"CONFIG SET maxmemory 0", id="it is full"),
+        pytest.param(b"REPLICAOF 127.0.0.1 9", b"REPLICAOF NO ONE", id="it is a replica"),
+    ],
+)
+def test_a_redis_that_takes_no_writes_still_gives_the_list(
+    cache: Cache, redis: RedisClient, servers: Servers, spoil: bytes, mend: bytes
+) -> None:
+    cache.store_user_lists({"ann": LIST}, {"ann": ""})
+    with Connection(servers.valkey.address) as valkey:
+        valkey.call(*spoil.split())
+        try:
+            with pytest.raises(RedisUnavailable, match=r"OOM|READONLY"):
+                cache.check_writable()
+            assert cache.user_list("ann") == (LIST, "")
+        finally:
+            valkey.call(*mend.split())
+    assert redis.execute("KEYS", "recs:counts:*") == []
 
 
 def test_a_list_computed_before_an_action_is_not_stored(cache: Cache) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from lib.adapters.services import Services
 from lib.settings import Settings
+from tests.jobs.conftest import CountCommands
 from tests.jobs.site import Site, action
 
 
@@ -36,3 +37,36 @@ def test_a_tick_on_an_empty_list_makes_no_connection(site: Site) -> None:
     dataclasses.replace(site, services=fresh).act(action("ann", "a"))
     assert site.query(sessions) == [(2,)]
     fresh.close()
+
+
+def test_a_tick_on_an_empty_list_is_one_command_and_counts_nothing(site: Site, count_commands: CountCommands) -> None:
+    site.drain()
+    assert count_commands() == 1
+    assert site.redis.execute("KEYS", "recs:*") == ["recs:job:process_user_actions"]
+
+
+def test_a_tick_with_actions_is_five_commands_its_report_and_counts_included(
+    site: Site, count_commands: CountCommands
+) -> None:
+    site.push(action("ann", "a"))
+    count_commands()
+    site.drain()
+    assert count_commands() == 5  # claim, invalidate, acknowledge, claim again, report
+    assert site.redis.execute("HGET", "recs:totals", "applied") == "1"
+
+
+def test_a_cached_list_is_one_command_its_count_included(site: Site, count_commands: CountCommands) -> None:
+    site.act(action("ann", "a"), action("bob", "a"), action("bob", "b"))
+    assert site.recommend("ann")["source"] == "computed"
+    count_commands()
+    assert site.recommend("ann")["source"] == "cache"
+    assert count_commands() == 1
+    assert site.redis.execute("HMGET", "recs:totals", "cache_hits", "cache_misses") == ["1", "1"]
+
+
+def test_a_list_in_one_language_asks_the_cache_nothing(site: Site, count_commands: CountCommands) -> None:
+    site.act(action("ann", "a"), action("bob", "a"), action("bob", "b"))
+    count_commands()
+    site.recommend("ann", language="en")
+    site.recommend("a stranger", language="en")
+    assert count_commands() == 0

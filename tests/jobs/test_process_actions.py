@@ -186,15 +186,15 @@ def test_without_postgres_nothing_is_lost_and_the_batch_is_given_back_at_once(si
     with pytest.raises(PostgresUnavailable):
         dataclasses.replace(site, services=away).drain()
     away.close()
-    report = site.services.reports.read("process_user_actions")
-    assert report["outcome"].startswith("failed: Postgres doesn't answer")
+    [run] = site.services.reports.runs("process_user_actions")
+    assert run["outcome"].startswith("failed: Postgres doesn't answer")
     assert site.count_waiting() == (0, 2)
     assert totals(site.drain()) == (2, 2, 0, 0, 0)
 
 
 def test_the_last_run_is_reported_with_what_it_did(site: Site) -> None:
     site.act(action("ann", "a"), "unreadable")
-    report = site.services.reports.read("process_user_actions")
-    assert report["outcome"] == "ok"
-    assert (report["applied"], report["rejected"]) == (1, 1)
+    [run] = site.services.reports.runs("process_user_actions")
+    assert run["outcome"] == "ok"
+    assert (run["summary"]["applied"], run["summary"]["rejected"]) == (1, 1)
     assert 0 < site.redis.execute("TTL", "recs:job:process_user_actions") <= 30 * 86_400

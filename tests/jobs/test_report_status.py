@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from lib.adapters.services import Services
+from lib.core.ranker.kinds import KINDS
 from lib.core.schedules import JOBS, REFRESH_COLD_START
 from lib.errors import PostgresUnavailable
+from lib.jobs.apply_batch import apply_batch
 from lib.jobs.refresh_cold_start import refresh_cold_start
 from lib.jobs.report_status import LATEST_LETTERS, LETTER_LENGTH, report_status
 from lib.jobs.run import Deadline, run_and_report
@@ -50,12 +52,53 @@ def test_a_site_that_has_done_nothing_yet_shows_zeros_and_no_errors(site: Site) 
     assert status["errors"] == []
     assert (status["pending"], status["in_flight"]) == (0, 0)
     assert status["dead_letters"] == {"count": 0, "latest": []}
-    never = {"last_run": None, "outcome": "never ran", "duration_ms": None}
+    never = {"last_run": None, "outcome": "never ran", "duration_ms": None, "runs": []}
     assert status["jobs"] == dict.fromkeys(JOBS, never)
     assert status["user_embeddings"] == {"users": 0, "updated_at": None}
     assert status["model"] is None
     assert status["cache"]["cold_start_generated_at"] is None
     assert status["cache"]["trending_topics"] == []
+    assert len(status["last_day"]["hours"]) == 24
+    assert {hour["applied"] for hour in status["last_day"]["hours"]} == {0}
+    assert status["last_day"]["cache_hit_rate"] is None
+    assert [notice["code"] for notice in status["attention"]] == ["never_ran"]
+
+
+def test_it_shows_the_last_day_by_the_hour_and_the_totals(site: Site) -> None:
+    site.act(action("ann", "a"), action("bob", "a"), action("bob", "b"), "unreadable")
+    site.recommend("ann")
+    for _ in range(3):
+        assert site.recommend("ann")["source"] == "cache"
+    status = status_of(site.services)
+    hours, totals = status["last_day"]["hours"], status["totals"]
+    assert status["last_day"]["cache_hit_rate"] == 0.75
+    for counted in (totals, {name: sum(hour[name] for hour in hours) for name in totals if name != "jobs"}):
+        assert (counted["applied"], counted["rejected"]) == (3, 1)
+        assert (counted["cache_hits"], counted["cache_misses"]) == (3, 1)
+    runs = [hour["jobs"]["process_user_actions"]["runs"] for hour in hours]
+    assert (sum(runs), sum(runs[:-2])) == (1, 0)
+    assert totals["jobs"]["process_user_actions"]["runs"] == 1
+    assert is_of_just_now(status["jobs"]["process_user_actions"]["runs"][0]["at"])
+
+
+def test_what_was_applied_before_a_later_batch_failed_is_counted(
+    site: Site, monkeypatch: pytest.MonkeyPatch, with_changes: Make
+) -> None:
+    one_at_a_time = dataclasses.replace(site, services=with_changes(claim_max_elements=1))
+    applied: list[str] = []
+
+    def apply_once(*arguments: Any, **named: Any) -> Any:
+        applied.append("batch")
+        if len(applied) > 1:
+            raise PostgresUnavailable
+        return apply_batch(*arguments, **named)
+
+    monkeypatch.setattr("lib.jobs.apply_batch.apply_batch", apply_once)
+    with pytest.raises(PostgresUnavailable):
+        one_at_a_time.act(action("ann", "a"), action("ann", "b"))
+    totals = status_of(site.services)["totals"]
+    assert totals["applied"] == 1
+    assert totals["jobs"]["process_user_actions"] | {"ms": 0} == {"runs": 1, "failed": 1, "ms": 0, "longest_ms": 0}
 
 
 def test_it_shows_what_waits_and_what_is_in_flight(site: Site) -> None:
@@ -107,11 +150,29 @@ def test_it_shows_how_the_ranking_is_tuned(site: Site) -> None:
     site.embed()
     model = status_of(site.services)["model"]
     assert model["popularity_half_life_hours"] == pytest.approx(58.8)  # between 36 and 96, where the log can't say
-    assert model["ranker"] == {"serves": False, "gain": None, "slices": 0, "users": 0}
+    assert model["ranker"] == {"serves": False, "gain": None, "slices": 0, "users": 0, "weights": None}
     serve_a_ranker(site)
-    model = status_of(site.services)["model"]
-    assert model["popularity_half_life_hours"] == 36.0
-    assert model["ranker"] == {"serves": True, "gain": 0.1, "slices": 5, "users": 200}
+    status = status_of(site.services)
+    assert status["model"]["popularity_half_life_hours"] == 36.0
+    weights = status["model"]["ranker"].pop("weights")
+    assert status["model"]["ranker"] == {"serves": True, "gain": 0.1, "slices": 5, "users": 200}
+    assert set(weights) == set(KINDS)
+    assert sum(weights.values()) == pytest.approx(1, abs=0.01)
+
+
+def test_it_says_which_half_life_is_in_force_and_who_chose_it(site: Site, with_changes: Make) -> None:
+    def tuned(services: Services) -> tuple[float | None, str]:
+        tuning = status_of(services)["tuning"]
+        return tuning["popularity_half_life_hours"], tuning["popularity_half_life_chosen_by"]
+
+    assert tuned(site.services) == (58.8, "default")
+    site.act(action("ann", "a"), action("bob", "a"))
+    site.embed()
+    assert tuned(site.services) == (58.8, "default")
+    serve_a_ranker(site)
+    assert tuned(site.services) == (36.0, "replay")
+    assert tuned(with_changes(popularity_half_life_hours=100.0)) == (100.0, "setting")
+    assert status_of(site.services)["tuning"]["action_weights"]["like"] == 3
 
 
 def test_popularity_that_never_decays_has_no_half_life(site: Site) -> None:
@@ -139,10 +200,14 @@ def test_a_job_that_failed_is_shown_with_its_reason_and_without_secrets(site: Si
     job = status_of(site.services)["jobs"]["refresh_cold_start"]
     assert job["outcome"].startswith("failed: Postgres doesn't answer")
     assert "secret" not in job["outcome"].replace("[secret]", "")
+    attention = status_of(site.services)["attention"]
+    assert {notice["code"] for notice in attention} == {"never_ran", "failed"}
+    assert "The cold-start refresh failed: Postgres doesn't answer" in attention[-1]["message"]
 
 
-REDIS_PARTS = {"pending", "pending_bytes", "in_flight", "set_aside", "dead_letters", "jobs", "cache"}
-POSTGRES_PARTS = {"user_embeddings", "model"}
+QUEUE_PARTS = {"pending", "pending_bytes", "in_flight", "set_aside", "dead_letters"}
+REDIS_PARTS = QUEUE_PARTS | {"jobs", "last_day", "totals", "cache"}
+POSTGRES_PARTS = {"user_embeddings", "model", "tuning"}
 
 
 @pytest.mark.parametrize(

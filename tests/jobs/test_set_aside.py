@@ -72,7 +72,8 @@ def set_aside(site: Site) -> list[SetAsideBatch]:
 def keys(site: Site) -> set[str]:
     """Every key of ours but those that say what happened."""
     found: list[str] = site.redis.execute("KEYS", "recs:*")
-    return {key for key in found if not key.startswith(("recs:job:", "recs:generation:"))}
+    happened = ("recs:job:", "recs:runs:", "recs:counts:", "recs:totals", "recs:generation:")
+    return {key for key in found if not key.startswith(happened)}
 
 
 ERRORS = {
