@@ -11,9 +11,10 @@ from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBED
 from lib.errors import ImpossibleJob, InvalidInput, RecommenderError, ServiceUnavailable, SettingsError
 from lib.jobs.run import WORK_SHARE, Deadline, run_and_report
 from lib.time_limit import time_limit
-from lib.web.http import Request, Response, json_response
+from lib.web.http import Request, Response, json_response, text_response
 
 RECOMMEND_PARAMETERS = {"user_id", "n", "language"}
+STATUS_FORMATS = ("html", "json", "prometheus")
 MAX_ITEMS = 100
 DEFAULT_ITEMS = 20
 MAX_NONCE_LENGTH = 100
@@ -67,14 +68,20 @@ def init(request: Request, services: Services) -> Response:
 
 
 def status(request: Request, services: Services) -> Response:
+    """A page for a browser, Prometheus's text for its scraper, JSON for everybody else; `format` overrides it."""
+    format_ = _status_format(request)
     from lib.jobs.report_status import report_status
 
     with time_limit(STATUS_SECONDS):
         document = report_status(services, datetime.now(UTC))
-    if request.wants_html:
+    if format_ == "html":
         from lib.web.pages import page_response
 
         return page_response(request, "status.html", status=document)
+    if format_ == "prometheus":
+        from lib.web.prometheus import CONTENT_TYPE, exposition
+
+        return text_response(exposition(document), CONTENT_TYPE)
     return json_response(document)
 
 
@@ -144,6 +151,15 @@ def _job_body(request: Request, *names: str) -> dict[str, Any]:
 
 def _body_fix(names: tuple[str, ...]) -> str:
     return "Send " + " or ".join(json.dumps({"action": name}) for name in names) + "."
+
+
+def _status_format(request: Request) -> str:
+    wanted = request.parameter("format")
+    if wanted is None:
+        return "html" if request.wants_html else "prometheus" if request.wants_plain_text else "json"
+    if wanted not in STATUS_FORMATS:
+        raise InvalidInput("format must be html, json or prometheus.", fix="Ask for ?format=prometheus, say.")
+    return wanted
 
 
 def _number_of_items(request: Request) -> int:

@@ -29,6 +29,12 @@ class Request:
         """A browser names text/html; curl and programs don't."""
         return "text/html" in self.headers.get("accept", "")
 
+    @property
+    def wants_plain_text(self) -> bool:
+        """A scraper of Prometheus names text/plain, and a browser's or an app's own client names its kind too."""
+        accept = self.headers.get("accept", "")
+        return "text/plain" in accept and not self.wants_html and "application/json" not in accept
+
     def parameter(self, name: str) -> str | None:
         """The value of a query parameter, None where it is absent. Raises InvalidInput where it comes twice."""
         values = self.query.get(name, [])
@@ -99,3 +105,7 @@ def send(response: Response, environ: Mapping[str, Any], start_response: Callabl
 def json_response(document: Any, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> Response:
     body = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     return Response(status, body, {"Content-Type": "application/json; charset=utf-8", **(headers or {})})
+
+
+def text_response(text: str, content_type: str) -> Response:
+    return Response("200 OK", text.encode("utf-8", "replace"), {"Content-Type": content_type})

@@ -329,6 +329,11 @@ def errors_of(inspection: Answer) -> dict[str, dict[str, str]]:
     return {name: check for name, check in wrong.items() if name != "delivery"}
 
 
+def failed_deliveries(lines: list[str], code: str, says: str = "") -> list[str]:
+    where = f"path={BATCH_PROCESS_PATH} status=503 code={code} "
+    return [line for line in lines if re.search(f"^QStash delivery failed: {says}.* {where}", line)]
+
+
 def nulls_of(status: Answer) -> set[str]:
     assert status.status == 200
     return {name for name, part in status.json.items() if part is None}
@@ -364,7 +369,9 @@ def redis(trouble: HttpTrouble, says: str) -> Row:
 
 
 PAGE = b"<html><body>Internal Server Error</body></html>"
-REDIS_PARTS = {"pending", "pending_bytes", "in_flight", "set_aside", "dead_letters", "jobs", "cache"}
+QUEUE_PARTS = {"pending", "pending_bytes", "in_flight", "set_aside", "dead_letters"}
+REDIS_PARTS = QUEUE_PARTS | {"jobs", "last_day", "totals", "cache"}
+POSTGRES_PARTS = {"user_embeddings", "model", "tuning"}
 REDIS = {
     "answers 500 with a page": redis(says(500, PAGE), "Redis doesn't answer"),
     "answers 500 with a word in JSON": redis(says(500, {"error": "ERR it broke"}), "Redis refused a command: ERR it b"),
@@ -405,7 +412,7 @@ def test_where_redis(deployment: Deployment, row: Row, said: Callable[[], list[s
     assert calls["init"].answer.status == 503
     assert errors_of(calls["init"].answer).keys() == {"redis"}
     assert re.search(row.says, errors_of(calls["init"].answer)["redis"]["message"])
-    assert [line for line in said() if re.search(f"^POST {BATCH_PROCESS_PATH} redis_unavailable: {row.says}", line)]
+    assert failed_deliveries(said(), "redis_unavailable", row.says)
     assert_no_secret(deployment, [*said(), *[timed.answer.body.decode() for timed in calls.values()]])
     pushed.assert_none_is_lost()
     assert_drained_once_mended(deployment, pushed)
@@ -416,15 +423,11 @@ def is_script(name: str) -> Callable[[Exchange], bool]:
     return lambda exchange: exchange.command[:2] == ["EVAL", text]
 
 
-def is_report(exchange: Exchange) -> bool:
-    return exchange.command[:2] == ["HSET", "recs:job:process_user_actions"]
-
-
 STEPS = {
     "claim": (is_script("claim"), 503),
     "invalidation": (is_script("invalidate"), 503),
     "acknowledgement": (is_script("acknowledge"), 503),
-    "report": (is_report, 200),
+    "report": (is_script("report_run"), 200),
 }
 AT_A_STEP: dict[str, HttpTrouble] = {
     "answered with 500": says(500, PAGE),
@@ -509,11 +512,11 @@ def test_where_postgres(deployment: Deployment, row: Row, said: Callable[[], lis
     assert_told_to_come_again(calls["recommend"].answer, "postgres_unavailable", row.says)
     assert calls["cached"].answer.status == 200
     assert calls["cached"].answer.json["source"] == "cache"
-    assert nulls_of(calls["status"].answer) == {"user_embeddings", "model"}
+    assert nulls_of(calls["status"].answer) == POSTGRES_PARTS
     assert calls["init"].answer.status == 503
     assert errors_of(calls["init"].answer).keys() == {"postgres"}
     assert re.search(row.says, errors_of(calls["init"].answer)["postgres"]["message"])
-    assert [line for line in said() if re.search(f"^POST {BATCH_PROCESS_PATH} postgres_unavailable: {row.says}", line)]
+    assert failed_deliveries(said(), "postgres_unavailable", row.says)
     assert_no_secret(deployment, [*said(), *[timed.answer.body.decode() for timed in calls.values()]])
     pushed.assert_none_is_lost()
     assert_drained_once_mended(deployment, pushed)
@@ -604,7 +607,7 @@ def test_a_postgres_without_a_free_connection_is_waited_for(
         assert_told_to_come_again(refused, "postgres_unavailable", "too many connections")
         assert "DATABASE_MAX_CONNECTIONS" in refused.json["error"]["fix"]
         assert deployment.recommend("user-1").json["source"] == "cache"
-        assert nulls_of(deployment.status()) == {"user_embeddings", "model"}
+        assert nulls_of(deployment.status()) == POSTGRES_PARTS
         pushed.assert_none_is_lost()
         administer(settings.database_url, f"ALTER ROLE {role} CONNECTION LIMIT -1")
         assert_drained_once_mended(deployment, pushed)
@@ -850,7 +853,7 @@ def test_where_qstash(deployment: Deployment, row: Row, said: Callable[[], list[
         assert re.search(row.fix, check["fix"])
         assert len(check["message"]) < 1_000
     assert not [check for check in init.json["checks"] if check["message"].startswith("Found")], "nobody could look"
-    [line] = [line for line in said() if line.startswith(f"POST {BATCH_PROCESS_PATH} qstash_unavailable: ")]
+    [line] = failed_deliveries(said(), "qstash_unavailable")
     assert re.search(row.says, line)
     assert "None" not in line
     assert len(line) < 1_000
@@ -905,7 +908,7 @@ def test_where_both_redis_and_postgres_are_away_everybody_is_told_and_nothing_is
     assert_in_time(calls)
     assert_told_to_come_again(calls["tick"].answer, "redis_unavailable")
     assert_told_to_come_again(calls["recommend"].answer, "postgres_unavailable")
-    assert nulls_of(calls["status"].answer) == REDIS_PARTS | {"user_embeddings", "model"}
+    assert nulls_of(calls["status"].answer) == REDIS_PARTS | POSTGRES_PARTS
     assert len(calls["status"].answer.json["errors"]) >= 2
     assert errors_of(calls["init"].answer).keys() == {"redis", "postgres"}
     pushed.assert_none_is_lost()

@@ -316,7 +316,7 @@ def test_a_body_that_is_too_long_is_refused(site: Site, chunked: bool) -> None:
 def test_a_body_in_chunks_that_are_none_is_refused_and_ends_the_connection(site: Site, body: bytes) -> None:
     data = write_request("POST", BATCH_PROCESS_PATH, [CHUNKED], body + SMUGGLED, closes=False)
     assert [answer.status for answer in site.server.send(data)] == [400]
-    assert site.server.lines(r" WARNING POST /api/actions/batch-process invalid_input: ")
+    assert site.server.lines(r" WARNING QStash delivery failed: .+ code=invalid_input ")
 
 
 def test_a_signed_body_in_chunks_is_read(site: Site) -> None:

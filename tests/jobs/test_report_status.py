@@ -52,7 +52,7 @@ def test_a_site_that_has_done_nothing_yet_shows_zeros_and_no_errors(site: Site) 
     assert status["errors"] == []
     assert (status["pending"], status["in_flight"]) == (0, 0)
     assert status["dead_letters"] == {"count": 0, "latest": []}
-    never = {"last_run": None, "outcome": "never ran", "duration_ms": None, "runs": []}
+    never: dict[str, Any] = {"last_run": None, "outcome": "never ran", "duration_ms": None, "runs": []}
     assert status["jobs"] == dict.fromkeys(JOBS, never)
     assert status["user_embeddings"] == {"users": 0, "updated_at": None}
     assert status["model"] is None
