@@ -6,8 +6,10 @@ All of it is in the message, because Vercel ships a record's message and level a
 import json
 import logging
 import re
+import secrets
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -35,10 +37,13 @@ def line(words: str, **fields: object) -> str:
     return " ".join([_on_one_line(words), *named])
 
 
-def paragraph(words: str, text: str, *, mark: str, **fields: object) -> str:
-    """The same, and under it each line of `text` behind `mark`, so that grep finds them all by it."""
-    lines = [f"{mark} | {_on_one_line(part)}" for part in text.splitlines()]
-    return "\n".join([line(words, **fields), *lines])
+def log_defect(words: str, error: Exception, redact: Callable[[str], str], **fields: object) -> str:
+    """Logs what nobody foresaw with its traceback, and answers a reference by which grep finds each line of it."""
+    reference = secrets.token_hex(6)
+    text = redact("".join(traceback.format_exception(error)))
+    first = line(f"{words}: a defect, {type(error).__name__}", **fields, reference=reference)
+    log.error("\n".join([first, *(f"{reference} | {_on_one_line(part)}" for part in text.splitlines())]))
+    return reference
 
 
 def formatter() -> logging.Formatter:

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from lib.log_lines import VALUE_LENGTH, formatter, line, naming, paragraph
+from lib.log_lines import VALUE_LENGTH, formatter, line, log_defect, naming
 
 
 def test_words_come_first_and_then_pairs() -> None:
@@ -56,15 +56,19 @@ def test_every_line_of_a_request_ends_with_its_fields_and_no_other_line_does() -
     assert line("after it") == "after it"
 
 
-def test_the_lines_of_a_traceback_are_all_found_by_its_mark() -> None:
-    text = paragraph("failed", 'File "x"\n  raise y\nValueError: a\x85b', mark="0a1b", reference="0a1b")
-    assert text.split("\n") == [
-        "failed reference=0a1b",
-        '0a1b | File "x"',
-        "0a1b |   raise y",
-        "0a1b | ValueError: a",
-        "0a1b | b",
-    ]
+def test_every_line_of_a_defect_s_traceback_is_found_by_its_reference(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        raise ValueError("the secret\x85and a line\nall is well")
+    except ValueError as error:
+        reference = log_defect("request failed", error, lambda text: text.replace("secret", "…"), status=500)
+    [record] = caplog.records
+    first, *traceback = record.getMessage().split("\n")
+    assert record.levelname == "ERROR"
+    assert first == f"request failed: a defect, ValueError status=500 reference={reference}"
+    assert traceback[-3:] == [
+        f"{reference} | ValueError: the …", f"{reference} | and a line", f"{reference} | all is well",
+    ]  # fmt: skip
+    assert all(part.startswith(f"{reference} | ") for part in traceback)
 
 
 def test_files_and_terminals_get_utc() -> None:

@@ -19,7 +19,7 @@ from lib.jobs.checks.qstash import QStashSchedule, check_qstash, check_signing_k
 from lib.jobs.checks.redis import check_redis
 from lib.jobs.checks.schedules import Cost, ScheduleRow, check_cost, check_schedules, costs, schedule_rows
 from lib.jobs.checks.variables import check_variables
-from lib.jobs.run import log
+from lib.log_lines import log_defect
 from lib.text import Text
 from lib.time_limit import time_limit
 
@@ -63,10 +63,10 @@ def inspect(services: Services, *, sends_ping: bool = True) -> Inspection:
     parts = (lambda: _qstash(services, found, sends_ping), lambda: _redis(services), lambda: _postgres(services))
     with ThreadPoolExecutor(len(parts)) as threads:
         running = [threads.submit(copy_context().run, part) for part in parts]
-        checks = [*_guarded("variables", lambda: check_variables(services))]
+        checks = [*_guarded(services, "variables", lambda: check_variables(services))]
         for part in running:
             checks += part.result()
-    checks += _guarded("cost", lambda: check_cost(services))
+    checks += _guarded(services, "cost", lambda: check_cost(services))
     redact = services.settings.redact
     redacted = [replace(check, message=check.message.map(redact), fix=check.fix.map(redact)) for check in checks]
     return Inspection(tuple(redacted), tuple(schedule_rows(services, found)), costs(services))
@@ -74,25 +74,25 @@ def inspect(services: Services, *, sends_ping: bool = True) -> Inspection:
 
 def _qstash(services: Services, found: list[QStashSchedule], sends_ping: bool) -> list[Check]:
     with time_limit(SERVICE_SECONDS):
-        checks = _guarded("qstash", lambda: check_qstash(services, found))
+        checks = _guarded(services, "qstash", lambda: check_qstash(services, found))
         if checks and checks[0].status == "ok":  # otherwise every other one would say the same
-            checks += _guarded("signing keys", lambda: check_signing_keys(services))
-            checks += _guarded("delivery", lambda: check_delivery(services, sends=sends_ping))
-            checks += _guarded("schedules", lambda: check_schedules(services, found))
+            checks += _guarded(services, "signing keys", lambda: check_signing_keys(services))
+            checks += _guarded(services, "delivery", lambda: check_delivery(services, sends=sends_ping))
+            checks += _guarded(services, "schedules", lambda: check_schedules(services, found))
         return checks
 
 
 def _redis(services: Services) -> list[Check]:
     with time_limit(SERVICE_SECONDS):
-        return _guarded("redis", lambda: check_redis(services))
+        return _guarded(services, "redis", lambda: check_redis(services))
 
 
 def _postgres(services: Services) -> list[Check]:
     with time_limit(SERVICE_SECONDS):
-        return _guarded("postgres", lambda: check_postgres(services))
+        return _guarded(services, "postgres", lambda: check_postgres(services))
 
 
-def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
+def _guarded(services: Services, name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
     """What the check yields until it fails; a variable that is missing has its own line already."""
     results: list[Check] = []
     try:
@@ -101,7 +101,9 @@ def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
         if error.code != "settings":
             results.append(Check(name, "error", error.message, error.fix))
     except Exception as error:
-        log.exception("the check of %s failed by itself", name)
+        reference = log_defect("configuration check failed", error, services.settings.redact, check=name)
         message = Text("The check itself failed: {reason}.", reason=type(error).__name__)
-        results.append(Check(name, "error", message, Text("See the log of the function.")))
+        results.append(
+            Check(name, "error", message, Text("Look for {reference} in the log of the function.", reference=reference))
+        )
     return results

@@ -64,7 +64,8 @@ def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, 
         raise
     for letter in dead_letters[:LETTERS_LOGGED]:
         log.warning(line("user action rejected", reason=letter.reason, raw=letter.raw[:LETTER_LENGTH]))
-    log.info(line("user actions applied", batch=claim.batch_id, tries=claim.tries, **counts))
+    if claim.tries > 1:
+        log.info(line("user actions applied at last", batch=claim.batch_id, tries=claim.tries, **counts))
     return counts
 
 

@@ -43,7 +43,7 @@ def report_status(services: Services, now: datetime) -> Section:
             status |= dict.fromkeys(names)
     status["errors"] = errors
     found = notices(status, now=now, interval_seconds=services.settings.actions_interval_seconds)
-    return {**status, "attention": [{"code": notice.code, "message": notice.message} for notice in found]}
+    return {**status, "attention": [asdict(notice) for notice in found]}
 
 
 def _queue(services: Services, now: datetime) -> Section:

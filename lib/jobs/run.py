@@ -60,7 +60,8 @@ def report(services: Services, name: str, outcome: str, started: float, summary:
     outcome = services.settings.redact(outcome)
     duration_ms = int((time.monotonic() - started) * 1000)
     level, word = (logging.INFO, "ok") if outcome == OK else (logging.WARNING, "failed")
-    log.log(level, line(f"{JOBS[name].title.lower()} {outcome}", job=name, outcome=word, duration_ms=duration_ms, **summary))
+    words = f"{JOBS[name].title.lower()} {outcome}"
+    log.log(level, line(words, job=name, outcome=word, duration_ms=duration_ms, **summary))
     try:
         services.reports.write(name, at=time.time(), outcome=outcome, duration_ms=duration_ms, summary=summary)
     except RecommenderError as error:

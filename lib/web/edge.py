@@ -6,10 +6,8 @@ a reference that stands in the log too.
 
 import logging
 import os
-import secrets
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,7 +23,7 @@ from lib.errors import (
     SignatureRejected,
     Unauthenticated,
 )
-from lib.log_lines import formatter, line, log, naming, paragraph
+from lib.log_lines import formatter, line, log, log_defect, naming
 from lib.settings import parse_settings
 from lib.web.authentication import require_key, require_signature
 from lib.web.http import Request, Response, json_response, read_head, read_request, send
@@ -164,10 +162,9 @@ def _error_page(error: RecommenderError, redact: Redact, head: Request) -> Respo
 
 
 def _internal_error(error: Exception, endpoint: _Endpoint, services: Services | None) -> Response:
-    reference, used = secrets.token_hex(6), services or _process.get("services")
-    text = used.settings.redact("".join(traceback.format_exception(error))) if used else ""
-    words = f"{endpoint.call} failed: a defect, {type(error).__name__}"
-    log.error(paragraph(words, text, mark=reference, path=endpoint.path, status=500, reference=reference))
+    used = services or _process.get("services")
+    redact = used.settings.redact if used else lambda _: "no settings, so nothing that might hold a secret"
+    reference = log_defect(f"{endpoint.call} failed", error, redact, path=endpoint.path, status=500)
     message = f"Something went wrong that nobody foresaw. Reference: {reference}."
     document = _document("internal", message, f"Look for {reference} in the log of the function.")
     return json_response(document, "500 Internal Server Error")

@@ -76,8 +76,9 @@ def status(request: Request, services: Services) -> Response:
         document = report_status(services, datetime.now(UTC))
     if format_ == "html":
         from lib.web.pages import page_response
+        from lib.web.status_page import status_values
 
-        return page_response(request, "status.html", status=document)
+        return page_response(request, "status.html", **status_values(document))
     if format_ == "prometheus":
         from lib.web.prometheus import CONTENT_TYPE, exposition
 

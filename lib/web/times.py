@@ -27,3 +27,12 @@ def _past(seconds: int) -> Text:
     if seconds < 2 * _HOUR:
         return Text("{n} min ago", n=seconds // _MINUTE)
     return Text("{n} h ago", n=seconds // _HOUR) if seconds < 2 * _DAY else Text("{n} days ago", n=seconds // _DAY)
+
+
+def duration(milliseconds: int) -> Text:
+    """How long something took, in its fitting unit."""
+    if milliseconds < 1_000:
+        return Text("{n} ms", n=milliseconds)
+    if milliseconds < 100_000:
+        return Text("{n:.1f} s", n=milliseconds / 1_000)
+    return Text("{n:.1f} min", n=milliseconds / 60_000)

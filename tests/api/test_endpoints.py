@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -203,7 +204,9 @@ def test_the_status_page_shows_how_the_ranking_is_tuned(services: Services, redi
     serve_a_ranker(Site(services, redis))
     redis.close()
     page = get(status, Accept="text/html").body
-    assert b"learned from 200 replayed users, NDCG@20 +0.100 against popularity; popularity halves in 36.0 h" in page
+    assert b"learned from 200 replayed users, NDCG@20 +0.100 against popularity" in page
+    assert b"36 hours, chosen by replaying the log" in page
+    assert re.search(rb"It goes by</dt><dd>(what|how) [^()]+ \(\d+ %\), ", page)
 
 
 def test_init_answers_a_browser_and_curl_alike(deployed_services: Services) -> None:

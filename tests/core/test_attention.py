@@ -93,7 +93,7 @@ def test_each_trouble_is_named(changes: dict[str, Any], code: str, said: str) ->
 
 def test_a_job_that_failed_is_named_with_its_reason() -> None:
     [notice] = notices(with_job("warm_cache", outcome="failed: it broke"), now=NOW, interval_seconds=5)
-    assert (notice.code, notice.message) == ("failed", "The cache warming failed: it broke")
+    assert (notice.code, notice.message) == ("failed", "Cache warming failed: it broke")
 
 
 def test_parts_that_are_null_are_no_trouble_of_their_own() -> None:

@@ -202,7 +202,7 @@ def test_a_job_that_failed_is_shown_with_its_reason_and_without_secrets(site: Si
     assert "secret" not in job["outcome"].replace("[secret]", "")
     attention = status_of(site.services)["attention"]
     assert {notice["code"] for notice in attention} == {"never_ran", "failed"}
-    assert "The cold-start refresh failed: Postgres doesn't answer" in attention[-1]["message"]
+    assert "Cold-start refresh failed: Postgres doesn't answer" in attention[-1]["message"]
 
 
 QUEUE_PARTS = {"pending", "pending_bytes", "in_flight", "set_aside", "dead_letters"}
