@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--log-file", type=Path, metavar="FILE", help="write log lines there too")
     options = parser.parse_args()
     log_to_stderr_unless_the_host_does()
-    if options.log_file:
-        log_to_file(options.log_file)
+    if options.log_file and (handler := file_handler(options.log_file)):
+        logging.getLogger().addHandler(handler)
     os.chdir(ROOT)
     HTTPChannel.parser_class = StrictParser
     # The proxy headers must stay: they tell a call that came through a tunnel from one of this machine.
@@ -54,16 +54,16 @@ def main() -> None:
     )
 
 
-def log_to_file(file: Path) -> None:
-    """Beside stderr. Where the file can't be written, there is stderr alone."""
+def file_handler(file: Path) -> logging.Handler | None:
+    """None where the file can't be written: then there is stderr alone."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES - 1, encoding="utf-8")
     except OSError as error:
         log.warning(line("no log file", file=file, error=error.strerror))
-        return
+        return None
     handler.setFormatter(formatter())
-    logging.getLogger().addHandler(handler)
+    return handler
 
 
 if __name__ == "__main__":

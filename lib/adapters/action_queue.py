@@ -5,6 +5,7 @@ dies leaves that list behind, and the next claim after the lease's end takes it 
 that fails again and again is set aside (lib/adapters/dead_letters.py).
 """
 
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator, Sequence
@@ -77,13 +78,17 @@ class ActionQueue:
         batch_id, tries, pending, *elements = self._redis.script(_CLAIM, keys, [uuid.uuid4().hex, *numbers])
         return Claim(batch_id=batch_id, tries=int(tries), elements=elements, pending=int(pending))
 
-    def acknowledge(self, batch_id: str, dead_letters: Sequence[DeadLetter], *, at: float) -> None:
-        """Call it after the commit: the batch is done. Its dead letters are kept once, however often this runs."""
+    def acknowledge(self, batch_id: str, dead_letters: Sequence[DeadLetter], *, at: float) -> list[str]:
+        """Call it after the commit: the batch is done. Its dead letters are kept once, however often this runs.
+
+        Answers their ids.
+        """
         letters = [_letter(letter, at) for letter in dead_letters]
         keys = [LEASES_KEY, batch_key(batch_id), DEAD_LETTERS_KEY, progress_key(batch_id), SET_ASIDE_KEY]
         for first, part in parts_of_a_request(letters):
             numbers = [self._dead_letters_max, MAX_KEPT_BYTES, len(letters), first]
             self._redis.script(_ACKNOWLEDGE, [*keys, DEAD_LETTERS_BYTES_KEY], [batch_id, *numbers, *part])
+        return [letter_id(letter) for letter in letters]
 
     def release(self, batch_id: str, *, error: str = "") -> None:
         """Ends the lease now, so that the next claim takes this batch at once.
@@ -114,6 +119,11 @@ def batch_key(batch_id: str) -> str:
 
 def progress_key(batch_id: str) -> str:
     return f"recs:progress:{batch_id}"
+
+
+def letter_id(text: str) -> str:
+    """By which a person names a dead letter, of its JSON."""
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def _letter(letter: DeadLetter, at: float) -> str:

@@ -3,7 +3,6 @@
 A person reads them, puts them back once the cause is mended, or drops them. Putting back twice pushes once.
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from lib.adapters.action_queue import (
     PROGRESS_TTL_SECONDS,
     SET_ASIDE_KEY,
     batch_key,
+    letter_id,
     parts_of_a_request,
     progress_key,
 )
@@ -40,7 +40,7 @@ class StoredLetter:
 
     @property
     def id(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()[:10]
+        return letter_id(self.text)
 
     @property
     def is_whole(self) -> bool:

@@ -58,12 +58,13 @@ def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, 
     try:
         with time_limit(max(deadline.seconds_left, WORK_SHARE * seconds_left(BATCH_SECONDS))):
             counts, dead_letters = apply_batch(services, claim.batch_id, claim.elements, now=now)
-            services.queue.acknowledge(claim.batch_id, dead_letters, at=now.timestamp())
+            ids = services.queue.acknowledge(claim.batch_id, dead_letters, at=now.timestamp())
     except Exception as error:
         _give_back(services, claim, error, seconds=time.monotonic() - started)
         raise
-    for letter in dead_letters[:LETTERS_LOGGED]:
-        log.warning(line("user action rejected", reason=letter.reason, raw=letter.raw[:LETTER_LENGTH]))
+    for letter_id, letter in list(zip(ids, dead_letters, strict=True))[:LETTERS_LOGGED]:
+        words = f"user action rejected: {letter.reason}"
+        log.warning(line(words, letter=letter_id, batch=claim.batch_id, raw=letter.raw[:LETTER_LENGTH]))
     if claim.tries > 1:
         log.info(line("user actions applied at last", batch=claim.batch_id, tries=claim.tries, **counts))
     return counts

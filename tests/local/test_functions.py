@@ -1,17 +1,21 @@
 """The web server that scripts/dev serves the functions with."""
 
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from lib.log_lines import line
 from lib.web.dispatcher import find_routes
-from local.functions import ROOT
+from local import functions
+from local.functions import ROOT, file_handler
 from tests.support import eventually
 
 BATCH_PROCESS = "/api/actions/batch-process"
@@ -65,3 +69,24 @@ def test_what_a_tunnel_adds_reaches_the_function(served: httpx.Client, name: str
 def test_only_this_machine_can_connect(served: httpx.Client) -> None:
     with pytest.raises(OSError, match=r"refused|timed out|assign"):  # macOS has no 127.0.0.2 at all
         socket.create_connection(("127.0.0.2", served.base_url.port or 0), timeout=2).close()
+
+
+def test_the_log_file_and_the_older_ones_beside_it_stay_within_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(functions, "LOG_BYTES", 1_000)
+    folder = tmp_path / "logs"
+    handler = file_handler(folder / "app.log")
+    assert handler is not None
+    for number in range(200):
+        handler.handle(logging.makeLogRecord({"msg": line("at work", number=number), "levelname": "INFO"}))
+    handler.close()
+    assert sorted(path.name for path in folder.iterdir()) == ["app.log", "app.log.1", "app.log.2"]
+    assert all(path.stat().st_size <= 1_000 for path in folder.iterdir())
+    assert (folder / "app.log").read_text().endswith("INFO at work number=199\n")
+
+
+def test_where_the_log_file_can_t_be_written_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "logs").write_text("a file, where a folder is needed")
+    assert file_handler(tmp_path / "logs" / "app.log") is None
+    assert "no log file" in caplog.text
