@@ -7,7 +7,9 @@ recs:generation:{user_id}  counter, TTL        bumped when the user acts: a list
 """
 
 import json
+import math
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +25,7 @@ TOPICS_KEY = "recommend:trending-topics"
 GENERATION_TTL_SECONDS = 3_600  # longer than any run that may hold an old list
 SHARED_TTL_SECONDS = 86_400  # four refreshes may fail before cold start falls back to the database
 USERS_A_COMMAND = 500
+COUNT_EVERY_SECONDS = 10.0  # of one process; what it read after that and before it ends isn't counted
 
 _READ = Path(__file__).with_name("read_list.lua").read_text()
 _STORE = Path(__file__).with_name("store_lists.lua").read_text()
@@ -35,11 +38,17 @@ class Cache:
     def __init__(self, redis: RedisClient, *, ttl_seconds: int) -> None:
         self._redis = redis
         self._ttl_seconds = ttl_seconds
+        self._reads = _Reads()
 
     def user_list(self, user_id: str) -> tuple[dict[str, Any] | None, str]:
         """The user's cached list or None, and the generation that a newly computed one belongs to. It is counted."""
-        keys = [_list_key(user_id), _generation_key(user_id), counts_key(hour_of(time.time())), TOTALS_KEY]
-        raw, generation = self._redis.script(_READ, keys, [COUNTS_TTL_SECONDS, REPORT_TTL_SECONDS])
+        keys = [_list_key(user_id), _generation_key(user_id)]
+        if uncounted := self._reads.take_if_due():
+            keys += [counts_key(hour_of(time.time())), TOTALS_KEY]
+            raw, generation = self._redis.script(_READ, keys, [COUNTS_TTL_SECONDS, REPORT_TTL_SECONDS, *uncounted])
+        else:
+            raw, generation = self._redis.execute("MGET", *keys)
+            self._reads.add(found=raw is not None)
         return _document(raw), generation or ""
 
     def generations(self, user_ids: Sequence[str]) -> list[str]:
@@ -88,6 +97,31 @@ class Cache:
             return None
         match = re.search(r"^maxmemory_policy:(\S+)", told, re.MULTILINE)
         return match[1] if match else None
+
+
+class _Reads:
+    """Reads of users' lists by this process that Redis hasn't counted yet, by whether there was a list.
+
+    A write with every read would take it to the primary, and to its disk.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counted_at = -math.inf
+        self._counts = [0, 0]
+
+    def add(self, *, found: bool) -> None:
+        with self._lock:
+            self._counts[0 if found else 1] += 1
+
+    def take_if_due(self) -> list[int] | None:
+        """Hits and misses, for the caller to have counted; None where that was done a moment ago."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._counted_at < COUNT_EVERY_SECONDS:
+                return None
+            self._counted_at, counts, self._counts = now, self._counts, [0, 0]
+            return counts
 
 
 def _list_key(user_id: str) -> str:

@@ -58,7 +58,8 @@ def of_services(services: Services) -> str:
     return exposition(json.loads(json.dumps(report_status(services, datetime.now(UTC)))))
 
 
-def test_a_site_at_work_is_read_by_prometheus_s_own_parser(site: Site) -> None:
+def test_a_site_at_work_is_read_by_prometheus_s_own_parser(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib.adapters.cache.COUNT_EVERY_SECONDS", 0)
     site.add_content("a", topics=["tea"])
     site.act(action("ann", "a"), action("bob", "a"), "unreadable")
     site.embed()

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lib.adapters import cache
 from lib.adapters.services import Services
 from lib.settings import Settings
 from tests.jobs.conftest import CountCommands
@@ -55,13 +56,19 @@ def test_a_tick_with_actions_is_five_commands_its_report_and_counts_included(
     assert site.redis.execute("HGET", "recs:totals", "applied") == "1"
 
 
-def test_a_cached_list_is_one_command_its_count_included(site: Site, count_commands: CountCommands) -> None:
+def test_a_cached_list_is_one_command_its_count_included(
+    site: Site, count_commands: CountCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.act(action("ann", "a"), action("bob", "a"), action("bob", "b"))
     assert site.recommend("ann")["source"] == "computed"
     count_commands()
     assert site.recommend("ann")["source"] == "cache"
+    assert site.recommend("ann")["source"] == "cache"
+    assert count_commands() == 2
+    monkeypatch.setattr(cache, "COUNT_EVERY_SECONDS", 0)
+    assert site.recommend("ann")["source"] == "cache"
     assert count_commands() == 1
-    assert site.redis.execute("HMGET", "recs:totals", "cache_hits", "cache_misses") == ["1", "1"]
+    assert site.redis.execute("HMGET", "recs:totals", "cache_hits", "cache_misses") == ["3", "1"]
 
 
 def test_a_list_in_one_language_asks_the_cache_nothing(site: Site, count_commands: CountCommands) -> None:

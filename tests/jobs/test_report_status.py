@@ -64,7 +64,8 @@ def test_a_site_that_has_done_nothing_yet_shows_zeros_and_no_errors(site: Site) 
     assert [notice["code"] for notice in status["attention"]] == ["never_ran"]
 
 
-def test_it_shows_the_last_day_by_the_hour_and_the_totals(site: Site) -> None:
+def test_it_shows_the_last_day_by_the_hour_and_the_totals(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lib.adapters.cache.COUNT_EVERY_SECONDS", 0)
     site.act(action("ann", "a"), action("bob", "a"), action("bob", "b"), "unreadable")
     site.recommend("ann")
     for _ in range(3):
