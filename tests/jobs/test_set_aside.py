@@ -20,6 +20,7 @@ from lib.jobs.apply_batch import apply_batch
 from lib.jobs.report_status import report_status
 from lib.settings import Settings
 from lib.web.pages import render
+from lib.web.status_page import status_values
 from tests.jobs.site import Crash, Site, action, assert_popularity_follows_from_the_log
 
 POISON = "what no drain survives"
@@ -113,7 +114,7 @@ def test_the_status_names_what_is_set_aside(large_claims: Site, poison: Poison) 
     row = {"batch_id": batch.batch_id, "elements": 2, "tries": MAX_TRIES, "error": "failed: KeyError", "at": at}
     assert json.loads(json.dumps(status["set_aside"])) == [row]
     assert (status["pending"], status["in_flight"], status["dead_letters"]["count"]) == (0, 0, 0)
-    page = render("status.html", status=status)
+    page = render("status.html", "en", **status_values(status))
     assert all(str(value) in page for value in row.values())
     assert "scripts/dead_letters put-back" in page
 
@@ -123,7 +124,7 @@ def test_the_page_says_what_happened_to_a_batch_whose_drains_just_ended(site: Si
     site.push(POISON)
     fail(site)
     site.drain()
-    page = render("status.html", status=report_status(site.services, datetime.now(UTC)))
+    page = render("status.html", "en", **status_values(report_status(site.services, datetime.now(UTC))))
     assert "Its drains ended without a word." in page
 
 
