@@ -99,7 +99,7 @@ SELECT content_id, (statistics)[6], neighbours, neighbour_values FROM recs_items
 WHERE version = %(version)s AND content_id = ANY(%(content_ids)s)
 
 -- name: items
--- Some items by id or by position, with all that ranking needs.
+-- Some items by id or by position, with all that ranking needs. The limits keep Postgres from reading whole tables.
 WITH wanted AS (
     SELECT unnest(%(content_ids)s::text[]) AS content_id
     UNION SELECT content_id FROM recs_items WHERE version = %(version)s AND position = ANY(%(positions)s)
@@ -108,8 +108,9 @@ SELECT w.content_id, i.position, i.statistics, i.vectors, i.circle, p.as_of, p.s
            SELECT FROM ({recommendable}) r
            WHERE r.content_id = w.content_id AND (%(language)s::text IS NULL OR r.language = %(language)s))
 FROM wanted w
-LEFT JOIN recs_items i ON i.version = %(version)s AND i.content_id = w.content_id
-LEFT JOIN recs_popularity p ON p.content_id = w.content_id
+LEFT JOIN LATERAL (SELECT position, statistics, vectors FROM recs_items
+                   WHERE version = %(version)s AND content_id = w.content_id LIMIT 1) i ON true
+LEFT JOIN LATERAL (SELECT as_of, sums FROM recs_popularity WHERE content_id = w.content_id LIMIT 1) p ON true
 ORDER BY w.content_id COLLATE "C"
 
 -- name: new_items

@@ -94,17 +94,15 @@ def gather_rows(stored: Sequence[StoredItem], neighbours: Mapping[str, Neighbour
     """The neighbours of what is in the profiles, as far as they are items of the site, as they stand now."""
     positions = np.array([-1 if item.position is None else item.position for item in stored], dtype=np.intp)
     order = np.argsort(positions)
-    counts = np.zeros(len(stored), np.intp)
-    items, values = [np.empty(0, np.int32)], [np.empty((0, len(CHANNELS)), np.float32)]
-    for index, item in enumerate(stored):
-        row = neighbours.get(item.content_id)
-        if row is not None and len(row.positions):
-            place = np.minimum(np.searchsorted(positions, row.positions, sorter=order), len(stored) - 1)
-            kept = positions[order[place]] == row.positions
-            items.append(order[place[kept]].astype(np.int32))
-            values.append(carry_rows(row.values[kept], age_seconds))
-            counts[index] = len(items[-1])
-    return Rows(starts_of(counts), np.concatenate(items), np.concatenate(values))
+    found = [(index, neighbours[item.content_id]) for index, item in enumerate(stored) if item.content_id in neighbours]
+    lengths = np.array([len(row.positions) for _, row in found], dtype=np.intp)
+    owners = np.repeat(np.array([index for index, _ in found], dtype=np.intp), lengths)
+    near = np.concatenate([np.empty(0, np.int32), *(row.positions for _, row in found)])
+    values = np.concatenate([np.empty((0, len(CHANNELS)), np.float32), *(row.values for _, row in found)])
+    places = order[np.minimum(np.searchsorted(positions, near, sorter=order), len(stored) - 1)]
+    kept = positions[places] == near
+    starts = starts_of(np.bincount(owners[kept], minlength=len(stored)))
+    return Rows(starts, places[kept].astype(np.int32), carry_rows(values[kept], age_seconds))
 
 
 def _statistics(connection: Connection, basis: Basis, stored: Sequence[StoredItem]) -> Floats:
