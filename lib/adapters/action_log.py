@@ -88,10 +88,12 @@ def lock_log(connection: Connection) -> None:
     connection.execute(QUERIES["lock_log"])
 
 
-def read_popularity(connection: Connection, content_ids: Sequence[str]) -> dict[str, tuple[float, list[float]]]:
-    """content_id -> (as_of in unix seconds, a decayed sum for each half-life)."""
+def read_popularity(
+    connection: Connection, content_ids: Sequence[str]
+) -> dict[str, tuple[float, list[float], str | None]]:
+    """content_id -> (as_of in unix seconds, a decayed sum for each half-life, the language that was noted)."""
     rows = connection.execute(QUERIES["popularity_of"], {"content_ids": list(content_ids)})
-    return {content_id: (as_of, sums) for content_id, as_of, sums in rows}
+    return {content_id: (as_of, sums, language) for content_id, as_of, sums, language in rows}
 
 
 def write_popularity(

@@ -48,17 +48,6 @@ class Neighbours:
     values: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class CatalogueRow:
-    """Content that may be shown. Times in unix seconds, None where they aren't known; `first_seen` is the model's."""
-
-    content_id: str
-    published_at: float | None
-    as_of: float | None
-    sums: list[float] | None
-    first_seen: float | None
-
-
 def add_items(
     connection: Connection,
     version: int,
@@ -124,11 +113,6 @@ def read_items(
         )
         for content_id, position, statistics, vectors, circle, as_of, sums, available in rows
     ]
-
-
-def read_catalogue(connection: Connection, version: int | None, *, language: str | None) -> list[CatalogueRow]:
-    rows = connection.cursor(binary=True).execute(QUERIES["catalogue"], {"version": version, "language": language})
-    return [CatalogueRow(*row) for row in rows]
 
 
 def read_reads(

@@ -39,7 +39,7 @@ FROM (SELECT (SELECT count(*) FROM inserted) AS events,
 LEFT JOIN pairs p ON true
 
 -- name: popularity_of
-SELECT content_id, as_of, sums FROM recs_popularity WHERE content_id = ANY(%(content_ids)s)
+SELECT content_id, as_of, sums, language FROM recs_popularity WHERE content_id = ANY(%(content_ids)s)
 
 -- name: put_popularity
 INSERT INTO recs_popularity (content_id, as_of, sums) VALUES (%s, %s, %s)
@@ -81,14 +81,55 @@ FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content
 WHERE %(language)s::text IS NULL OR r.language = %(language)s
 ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
 
--- name: catalogue
--- Everything that may be shown, with what makes it a candidate for everybody.
-SELECT r.content_id, extract(epoch FROM r.published_at)::float8, p.as_of, p.sums, (i.statistics)[1]
+-- name: met
+-- Everything that may be shown and somebody has met.
+SELECT r.content_id, r.language, r.language IS NOT DISTINCT FROM p.language, p.as_of, p.sums, (i.statistics)[1]
 FROM ({recommendable}) r
 LEFT JOIN recs_popularity p ON p.content_id = r.content_id
 LEFT JOIN recs_items i ON i.version = %(version)s AND i.content_id = r.content_id
-WHERE %(language)s::text IS NULL OR r.language = %(language)s
+WHERE (%(language)s::text IS NULL OR r.language = %(language)s)
+  AND (p.as_of IS NOT NULL OR (i.statistics)[1] < 'infinity')
 ORDER BY r.content_id COLLATE "C"
+
+-- name: contenders
+-- The same of the contenders of some pools alone, looked up one by one.
+SELECT r.content_id, r.language, r.language IS NOT DISTINCT FROM p.language, p.as_of, p.sums, i.first_seen
+FROM (SELECT DISTINCT content_id FROM recs_contenders WHERE pool = ANY(%(pools)s)) c
+CROSS JOIN LATERAL (SELECT * FROM ({recommendable}) r WHERE content_id = c.content_id LIMIT 1) r
+LEFT JOIN LATERAL (SELECT as_of, sums, language FROM recs_popularity WHERE content_id = c.content_id LIMIT 1) p ON true
+LEFT JOIN LATERAL (SELECT (statistics)[1] AS first_seen FROM recs_items
+                   WHERE version = %(version)s AND content_id = c.content_id LIMIT 1) i ON true
+WHERE (%(language)s::text IS NULL OR r.language = %(language)s)
+  AND (p.as_of IS NOT NULL OR i.first_seen < 'infinity')
+ORDER BY c.content_id COLLATE "C"
+
+-- name: newest_unmet
+-- Of the contents that were published last those that nobody has met. Looked up one by one, so that it ends early.
+SELECT r.content_id, extract(epoch FROM r.published_at)::float8
+FROM (SELECT content_id, coalesce(published_at, updated_at) AS published_at FROM content
+      WHERE available AND (%(language)s::text IS NULL OR language = %(language)s)
+      ORDER BY coalesce(published_at, updated_at) DESC NULLS LAST, content_id COLLATE "C" LIMIT %(looked_at)s) r
+LEFT JOIN LATERAL (SELECT true AS met FROM recs_popularity WHERE content_id = r.content_id LIMIT 1) p ON true
+LEFT JOIN LATERAL (SELECT (statistics)[1] < 'infinity' AS met FROM recs_items
+                   WHERE version = %(version)s AND content_id = r.content_id LIMIT 1) i ON true
+WHERE p.met IS NULL AND i.met IS NOT TRUE
+ORDER BY r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
+
+-- name: put_contenders
+INSERT INTO recs_contenders (pool, content_id, generation)
+SELECT pool, content_id, %(generation)s FROM unnest(%(pools)s::text[], %(content_ids)s::text[]) g(pool, content_id)
+ON CONFLICT (pool, content_id) DO UPDATE SET generation = excluded.generation
+WHERE recs_contenders.generation < excluded.generation
+
+-- name: delete_contenders
+DELETE FROM recs_contenders WHERE generation < %(generation)s
+
+-- name: count_contenders
+SELECT count(*) FROM recs_contenders
+
+-- name: put_languages
+UPDATE recs_popularity p SET language = g.language
+FROM unnest(%(content_ids)s::text[], %(languages)s::text[]) g(content_id, language) WHERE g.content_id = p.content_id
 
 -- name: is_known
 SELECT EXISTS (SELECT FROM user_actions WHERE user_id = %(user_id)s)
@@ -261,8 +302,8 @@ WHERE attrelid = to_regclass(%(relation)s) AND attnum > 0 AND NOT attisdropped
 -- name: grants
 -- The rights that a role needs beside a schema that somebody else owns. Content is the app's to write.
 SELECT format('GRANT SELECT ON content TO %1$I;
-GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_models, recs_items,
-    recs_item_vectors, recs_forgotten, recs_state TO %1$I;', current_user)
+GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_contenders,
+    recs_models, recs_items, recs_item_vectors, recs_forgotten, recs_state TO %1$I;', current_user)
 
 -- name: missing_rights
 -- What of those rights the role of the connection lacks on tables that exist.

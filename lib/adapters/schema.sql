@@ -36,11 +36,33 @@ CREATE TABLE IF NOT EXISTS content (
     updated_at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- A read asks for the newest content. Where it is a view, the table under it should have these.
+DO $$ BEGIN
+    CREATE INDEX IF NOT EXISTS content_by_publication
+        ON content ((coalesce(published_at, updated_at)) DESC NULLS LAST);
+    CREATE INDEX IF NOT EXISTS content_by_language
+        ON content (language, (coalesce(published_at, updated_at)) DESC NULLS LAST);
+EXCEPTION WHEN wrong_object_type OR insufficient_privilege -- a view, or somebody else's: it does without
+    OR undefined_column OR datatype_mismatch OR invalid_object_definition THEN NULL; -- which the check reports
+END $$;
+
 -- Decayed sums of users' first actions, one for each half-life of lib/core/defaults.py, at the time as_of.
 CREATE TABLE IF NOT EXISTS recs_popularity (
     content_id text PRIMARY KEY,
     as_of      double precision NOT NULL,  -- unix seconds: arithmetic with it is plain
     sums       double precision[] NOT NULL
+);
+
+-- What the content's language was when the contenders were chosen last; null where it was not known then.
+ALTER TABLE recs_popularity ADD COLUMN IF NOT EXISTS language text;
+
+-- What can be a candidate for everybody, of all contents and of each language (lib/core/contenders.py), and which choice
+-- of them it belongs to.
+CREATE TABLE IF NOT EXISTS recs_contenders (
+    pool       text NOT NULL,
+    content_id text NOT NULL,
+    generation bigint NOT NULL,
+    PRIMARY KEY (pool, content_id)
 );
 
 -- Versions of the item vectors. A learned space turns from run to run, so versions never mix.
@@ -100,4 +122,4 @@ CREATE TABLE IF NOT EXISTS recs_state (
     value text NOT NULL
 );
 INSERT INTO recs_state VALUES ('hash_key', gen_random_uuid()::text || gen_random_uuid()::text) ON CONFLICT DO NOTHING;
-INSERT INTO recs_state VALUES ('schema', '4') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+INSERT INTO recs_state VALUES ('schema', '5') ON CONFLICT (name) DO UPDATE SET value = excluded.value;

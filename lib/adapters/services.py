@@ -11,7 +11,6 @@ from lib.settings import Settings
 if TYPE_CHECKING:  # imported where they are made: an idle tick needs neither Postgres nor QStash
     from lib.adapters.action_queue import ActionQueue
     from lib.adapters.cache import Cache
-    from lib.adapters.candidate_pool import CandidatePool
     from lib.adapters.database import Database
     from lib.adapters.dead_letters import DeadLetters
     from lib.adapters.job_reports import JobReports
@@ -62,11 +61,6 @@ class Services:
     def qstash(self) -> QStashClient:
         with self._making:
             return self._qstash
-
-    @property
-    def candidate_pool(self) -> CandidatePool:
-        with self._making:
-            return self._candidate_pool
 
     @property
     def text_vectors(self) -> TextVectors:
@@ -135,12 +129,6 @@ class Services:
         self.settings.require("QSTASH_TOKEN", "QSTASH_URL")
         settings = self.settings
         return QStashClient(settings.qstash_token, url=settings.qstash_url, bypass_secret=settings.bypass_secret)
-
-    @cached_property
-    def _candidate_pool(self) -> CandidatePool:
-        from lib.adapters.candidate_pool import CandidatePool
-
-        return CandidatePool()
 
     @cached_property
     def _text_vectors(self) -> TextVectors:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lib.adapters.candidate_pool import read_pool
 from lib.adapters.database import Connection
 from lib.adapters.item_store import read_items, read_neighbours
 from lib.adapters.services import Services
@@ -39,9 +40,7 @@ def assemble_site(
     now = basis.now.timestamp()
     reads = gather_reads(connection, user_ids, counted=basis.settings.positive_actions)
     neighbours = read_neighbours(connection, basis.version, reads.latest())
-    shared = services.candidate_pool.read(
-        connection, basis.version, language=language, now=now, new_since=basis.new_since
-    )
+    shared = read_pool(connection, basis.version, language=language, now=now, new_since=basis.new_since)
     stored = read_items(
         connection,
         basis.version,

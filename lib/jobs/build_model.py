@@ -36,6 +36,7 @@ from lib.core.ranker.training import train
 from lib.core.ranker.vectors import co_read_vectors
 from lib.core.taste.learning import learn_taste
 from lib.core.taste.new_items import NewItemTaste
+from lib.jobs.choose_contenders import begin, choose
 from lib.jobs.run import Deadline
 from lib.log_lines import line, log
 from lib.settings import Settings
@@ -85,6 +86,7 @@ def build_model(services: Services, *, now: datetime, actions: int, deadline: De
     learned = learn(training.log, now, make, settings, new_items, may_continue=lambda: until.seconds_left > 0)
     site = site_at(training.log, now.timestamp(), make)
     _log_what_was_learned(learned.trained, training)
+    generation = begin(services)
     with services.database.transaction(seconds=seconds, vectors=True) as connection:
         delete_old_models(connection, before=now - READERS_KEEP)
         version = add_model(
@@ -100,6 +102,7 @@ def build_model(services: Services, *, now: datetime, actions: int, deadline: De
             text_projection=training.projection,
         )
         add_items(connection, version, training.content_ids, site.items, site.rows, taste.circles)
+        choose(connection, generation, version)
         activate_model(connection, version)
         model = read_active_model(connection)
     assert model is not None

@@ -5,6 +5,7 @@
 3. Acknowledge it, dead letters included. A drain that dies before this leaves the batch to the next claim, which
    finds its events in the log already.
 4. Again, until the list is empty or the time is nearly spent.
+5. Where that has made many contenders (lib/core/contenders.py), choose them anew.
 
 A drain that fails gives its batch back at once. A batch that fails by itself, and not because a service is away, is
 set aside after some tries.
@@ -24,6 +25,7 @@ from lib.time_limit import seconds_left, time_limit
 
 LETTERS_LOGGED = 10  # of a batch; all of them are in the dead letters
 LETTER_LENGTH = 200  # characters of each
+CHOICE_SECONDS = 10.0  # left when contenders are chosen, which takes a second for 50,000 contents
 BATCH_SECONDS = 5.0  # left when a batch begins; a batch of the default size takes a fraction of a second
 
 
@@ -48,6 +50,8 @@ def process_user_actions(services: Services, deadline: Deadline) -> Summary:
     summary: Summary = {**totals, "pending": claim.pending}
     if not idle:  # an idle tick has nothing to report: the claim has stamped last_run
         report(services, PROCESS_ACTIONS.name, OK, started, summary)
+        if deadline.seconds_left > CHOICE_SECONDS:
+            _keep_contenders_few(services)
     return summary
 
 
@@ -68,6 +72,16 @@ def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, 
     if claim.tries > 1:
         log.info(line("user actions applied at last", batch=claim.batch_id, tries=claim.tries, **counts))
     return counts
+
+
+def _keep_contenders_few(services: Services) -> None:
+    """For the reads; the actions are in the log whether it can be done or not."""
+    from lib.jobs.choose_contenders import choose_contenders_if_grown
+
+    try:
+        choose_contenders_if_grown(services)
+    except RecommenderError as error:
+        log.warning("contenders could not be chosen: %s", services.settings.redact(error.message))
 
 
 def _give_back(services: Services, claim: Claim, error: Exception, *, seconds: float) -> None:

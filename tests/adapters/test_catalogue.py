@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lib.adapters.candidate_pool import read_pool
 from lib.adapters.catalogue import (
     decay_parameters,
     read_active_users,
@@ -11,7 +12,7 @@ from lib.adapters.catalogue import (
     read_popular,
 )
 from lib.adapters.database import Connection
-from lib.adapters.item_store import read_catalogue, read_items
+from lib.adapters.item_store import read_items
 from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.half_lives import position_of
 from lib.core.popularity import carry
@@ -63,8 +64,8 @@ def popular_ids(connection: Connection, *, n: int = 10, language: str | None = N
 
 
 def shown_ids(connection: Connection, *, language: str | None = None) -> list[str]:
-    """What may be shown, in the order of ids."""
-    return [row.content_id for row in read_catalogue(connection, None, language=language)]
+    """What a pool of candidates shows of few contents, in the order of ids."""
+    return sorted(read_pool(connection, None, language=language, now=NOW, new_since=NOW))
 
 
 def available_ids(connection: Connection, *content_ids: str, language: str | None = None) -> list[str]:

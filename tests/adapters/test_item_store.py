@@ -8,9 +8,7 @@ import pytest
 from lib.adapters.database import Connection
 from lib.adapters.embedding_store import activate_model, add_model, delete_old_models
 from lib.adapters.item_store import (
-    CatalogueRow,
     add_items,
-    read_catalogue,
     read_items,
     read_neighbours,
     read_new_items,
@@ -120,19 +118,6 @@ def test_items_go_with_their_version(connection: Connection, site: Site) -> None
     counts = dict(connection.execute("SELECT version, count(*) FROM recs_items GROUP BY version").fetchall())
     assert counts == {active: len(IDS), young: len(IDS)}
     assert old not in counts
-
-
-def test_the_catalogue_is_what_may_be_shown_in_the_order_of_ids(connection: Connection, site: Site) -> None:
-    version = add(connection, site)
-    add_content(connection, "d", "b", "Z", published_at=at(NOW - 9 * HOUR))
-    add_content(connection, "a", available=False)
-    add_popularity(connection, "b", 2.0)
-    sums = [2.0] * len(HALF_LIVES_HOURS)
-    assert read_catalogue(connection, version, language=None) == [
-        CatalogueRow("Z", NOW - 9 * HOUR, None, None, None),
-        CatalogueRow("b", NOW - 9 * HOUR, NOW, sums, site.items.first_seen[1]),
-        CatalogueRow("d", NOW - 9 * HOUR, None, None, np.inf),
-    ]
 
 
 def test_reads_are_everything_acted_on_with_the_first_time_that_counts(connection: Connection) -> None:

@@ -67,7 +67,8 @@ def test_the_second_schema_is_migrated_and_keeps_what_it_holds(database: Databas
         INSERT INTO user_embeddings VALUES ('ann', '[3,4]', now(), 1);
         """,
     )
-    tables = ("user_actions", "content", "recs_popularity", "recs_item_vectors", "user_embeddings", "recs_forgotten")
+    popularity = "(SELECT content_id, as_of, sums FROM recs_popularity)"
+    tables = ("user_actions", "content", popularity, "recs_item_vectors", "user_embeddings", "recs_forgotten")
     before = [contents_of(database, table) for table in tables]
     [key] = contents_of(database, "recs_state WHERE name = 'hash_key'")
     assert migrate(database)

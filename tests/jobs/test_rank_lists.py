@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from pgvector import Vector
 
-from lib.adapters import candidate_pool as pool_module
 from lib.adapters.services import Services
 from lib.core import exploration
 from lib.core.half_lives import position_of
@@ -351,11 +350,7 @@ def test_new_content_comes_forward_as_often_as_is_set_and_not_once_it_is_too_old
 
 @pytest.mark.parametrize("statement", ["UPDATE content SET available = false", "DELETE FROM content"])
 @both_ways
-def test_content_that_goes_after_the_model_was_built_is_in_no_list(
-    readers: Site, statement: str, serves: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not even while the candidates of a large catalogue are kept."""
-    monkeypatch.setattr(pool_module, "SMALL", 0)
+def test_content_that_goes_after_the_model_was_built_is_in_no_list(readers: Site, statement: str, serves: bool) -> None:
     if serves:
         serve_a_ranker(readers)
     users = everybody(readers)

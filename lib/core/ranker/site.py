@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.core.ranker.items import (
+    N_HALF_LIVES,
     Items,
     decayed_counts,
     mean_weights,
@@ -21,7 +22,17 @@ from lib.core.ranker.log import Floats, Indices, Log, Mask, Vectors, first_reads
 from lib.core.ranker.neighbours import Rows, neighbour_rows
 from lib.core.ranker.reads import COHORT_HALF_LIVES_DAYS, Reads, UserReads, prepare
 
-__all__ = ["NEIGHBOURS", "Items", "MakeVectors", "Site", "UserReads", "everybodys_candidates", "shared_pool", "site_at"]
+__all__ = [
+    "NEIGHBOURS",
+    "Items",
+    "MakeVectors",
+    "Site",
+    "UserReads",
+    "everybodys_candidates",
+    "pool_sizes",
+    "shared_pool",
+    "site_at",
+]
 
 MakeVectors = Callable[[Log, float], Vectors]  # unit rows or zeros (n_items, d) from the reads before a time
 NEIGHBOURS = 200  # of an item; half as many lose .001 NDCG, more gain nothing
@@ -70,6 +81,11 @@ def shared_pool(items: Items) -> Mask:
     known = np.flatnonzero(items.available & items.met)
     pool[known[everybodys_candidates(items.popularity[known], items.first_seen[known])]] = True
     return pool
+
+
+def pool_sizes() -> list[int]:
+    """How many candidates for everybody each half-life gives, and how many newness."""
+    return [_PER_HALF_LIFE] * N_HALF_LIVES + [_NEWEST]
 
 
 def everybodys_candidates(popularity: Floats, first_seen: Floats) -> Mask:

@@ -1,0 +1,115 @@
+"""The contenders (lib/core/contenders.py) as they are stored, and the choices that they come from.
+
+A choice takes a while, and drains go on meanwhile. So it begins with a new generation, under which drains add
+everything that they touch; what they wrote before, the choice sees. It then adds its own contenders under the same
+generation, and its bounds, and from then on drains add only what reaches those.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from lib.adapters.action_log import lock_log
+from lib.adapters.database import QUERIES, Connection
+from lib.adapters.embedding_store import read_state, write_state
+from lib.core.contenders import UNKNOWN, Bounds, Choice, Met, pool_of
+from lib.core.defaults import HALF_LIVES_HOURS
+
+BEGUN = "contenders_begun"  # the generation of the latest choice; its bounds are known when it has ended
+CHOSEN = "contenders"  # the latest choice that has ended
+CHUNK = 10_000  # rows: a million of them as Python's objects would take half a gigabyte
+NOTHING = [0.0] * len(HALF_LIVES_HOURS)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A choice as it is remembered: how many contenders there were, the model that it was made by, and the bounds of
+    each pool."""
+
+    generation: int
+    size: int
+    version: int | None
+    bounds: Mapping[str, Bounds]
+
+
+def read_chosen(connection: Connection) -> Chosen | None:
+    text = read_state(connection, CHOSEN)
+    return None if text is None else Chosen(**json.loads(text))
+
+
+def read_begun(connection: Connection) -> int | None:
+    """The generation that what is touched belongs to. None where there never was a choice: nobody asks for contenders
+    then. Call `lock_log` first."""
+    text = read_state(connection, BEGUN)
+    return None if text is None else int(text)
+
+
+def begin_choice(connection: Connection) -> int:
+    """The generation of a new choice. It may look at popularity once this transaction is committed."""
+    lock_log(connection)
+    generation = 1 + (read_begun(connection) or 0)
+    write_state(connection, BEGUN, str(generation))
+    return generation
+
+
+def end_choice(connection: Connection, choice: Choice, *, generation: int, version: int | None) -> None:
+    """Stores it, unless another one has begun since."""
+    lock_log(connection)
+    if read_begun(connection) != generation:
+        return
+    content_ids, languages = [content_id for content_id, _ in choice.languages], [row[1] for row in choice.languages]
+    connection.execute(QUERIES["put_languages"], {"content_ids": content_ids, "languages": languages})
+    add_contenders(connection, generation, choice.contenders)
+    connection.execute(QUERIES["delete_contenders"], {"generation": generation})
+    write_state(
+        connection, CHOSEN, json.dumps(asdict(Chosen(generation, len(choice.contenders), version, choice.bounds)))
+    )
+
+
+def add_contenders(connection: Connection, generation: int, contenders: Sequence[tuple[str, str]]) -> None:
+    """(pool, content_id); what is there stays."""
+    pools, content_ids = [pool for pool, _ in contenders], [content_id for _, content_id in contenders]
+    parameters = {"generation": generation, "pools": pools, "content_ids": content_ids}
+    connection.execute(QUERIES["put_contenders"], parameters)
+
+
+def count_contenders(connection: Connection) -> int:
+    row = connection.execute(QUERIES["count_contenders"]).fetchone()
+    return int(row[0]) if row else 0
+
+
+def read_met(connection: Connection, version: int | None, *, language: str | None) -> Met:
+    """Everything that may be shown and somebody has met."""
+    return _read(connection, QUERIES["met"], {"version": version, "language": language})
+
+
+def read_contenders(connection: Connection, version: int | None, *, language: str | None) -> Met:
+    """The same, of the contenders."""
+    pools = [pool_of(language)] if language is None else [pool_of(language), UNKNOWN]
+    return _read(connection, QUERIES["contenders"], {"version": version, "language": language, "pools": pools})
+
+
+def _read(connection: Connection, query: bytes, parameters: Mapping[str, object]) -> Met:
+    rows = connection.cursor(binary=True).execute(query, parameters)
+    content_ids: list[str] = []
+    languages: list[str | None] = []
+    numbers = [np.empty((0, 3 + len(HALF_LIVES_HOURS)))]
+    while chunk := rows.fetchmany(CHUNK):
+        content_ids += [row[0] for row in chunk]
+        languages += [row[1] for row in chunk]
+        numbers.append(np.array([_numbers(*row[2:]) for row in chunk]))
+    is_noted, as_of, first_seen, *sums = np.concatenate(numbers).T
+    return Met(content_ids, languages, is_noted > 0, as_of, np.stack(sums, axis=1), first_seen)
+
+
+def _numbers(is_noted: bool, as_of: float | None, sums: list[float] | None, first_seen: float | None) -> list[float]:
+    return [
+        is_noted,
+        -np.inf if as_of is None else as_of,
+        np.inf if first_seen is None else first_seen,
+        *(NOTHING if sums is None else sums),
+    ]

@@ -1,0 +1,157 @@
+"""Which contents can be candidates for everybody, so that a read need not look at all of them.
+
+Decay is uniform: what nobody acts on keeps its place among the others that nobody acts on, however much time passes. So
+some more than are needed are chosen now and then out of everything (contenders), with the last place of each ranking as
+its bound. What gains and reaches a bound is added when it gains. While enough of the contenders stand at or above a
+bound, nothing else can be among the best of that ranking. A pool is what a read may ask for: all contents, or those of
+one language.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.core.defaults import HALF_LIVES_HOURS
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+Place = tuple[float, str]  # a standing, and the content's id: among equals the lower one comes first
+Bounds = Sequence[Place] | None  # of each ranking: of each half-life, and newness; None: all are contenders
+
+ALL = "all"  # the pool of all contents
+UNKNOWN = "language?"  # the pool of those that were met since the latest choice, for reads of any language
+_RESERVE = 2  # times as many as are needed are chosen: some go, and some are forgotten
+_HALF_LIVES_SECONDS = np.array(HALF_LIVES_HOURS) * 3600.0
+_DECAYS = np.isfinite(_HALF_LIVES_SECONDS)
+
+
+def pool_of(language: str | None) -> str:
+    return ALL if language is None else f"language:{language}"
+
+
+@dataclass(frozen=True)
+class Met:
+    """Contents that somebody has met, in the order of their ids (n,). Times in unix seconds."""
+
+    content_ids: list[str]
+    languages: list[str | None]
+    is_noted: Mask  # whether the language is noted beside the popularity, for drains
+    as_of: Floats  # -inf where no action counts
+    sums: Floats  # (n, half-lives)
+    first_seen: Floats  # by the model; inf for what it doesn't know as met
+
+    def __len__(self) -> int:
+        return len(self.content_ids)
+
+    @property
+    def is_known(self) -> Mask:
+        """Whether the model knows it as met (n,)."""
+        return np.isfinite(self.first_seen)
+
+    @property
+    def newness(self) -> Floats:
+        """When each was first met (n,). What the model doesn't know as met was met after its building: at its latest
+        action, as far as can be told here."""
+        return np.where(self.is_known, self.first_seen, self.as_of)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The contenders (pool, content_id), the bounds of each pool, and what has to be noted (content_id, language)."""
+
+    contenders: list[tuple[str, str]]
+    bounds: dict[str, Bounds]
+    languages: list[tuple[str, str | None]]
+
+
+def standings(sums: Floats, as_of: Floats) -> Floats:
+    """What orders contents by popularity at each half-life (n, half-lives) at any time: the time at which the sum has
+    decayed to one. A sum that never decays stands for itself; -inf where there is none."""
+    logs = np.full(sums.shape, -np.inf)
+    np.log2(sums, out=logs, where=sums > 0)
+    result = sums.copy()
+    result[:, _DECAYS] = as_of[:, None] + _HALF_LIVES_SECONDS[_DECAYS] * logs[:, _DECAYS]
+    return result
+
+
+def choose(met: Met, sizes: Sequence[int]) -> Choice:
+    """The contenders among everything that was met. `sizes` is how many are needed of each ranking."""
+    rankings = _rankings(met)
+    contenders: list[tuple[str, str]] = []
+    bounds: dict[str, Bounds] = {}
+    for pool, rows in _pools(met).items():
+        chosen, bounds[pool] = _choose(met, rankings, rows, sizes)
+        contenders += [(pool, met.content_ids[row]) for row in chosen.tolist()]
+    not_noted = np.flatnonzero(~met.is_noted).tolist()
+    return Choice(contenders, bounds, [(met.content_ids[row], met.languages[row]) for row in not_noted])
+
+
+def suffice(contenders: Met, bounds: Bounds, sizes: Sequence[int]) -> bool:
+    """Whether the best of a pool are among these contenders, in every ranking."""
+    return bounds is None or all(
+        _count_from(bound, column, contenders.content_ids) >= size
+        for bound, column, size in zip(bounds, _rankings(contenders).T, sizes, strict=True)
+    )
+
+
+def touched(
+    sums: Floats, as_of: Floats, languages: Sequence[str | None], is_new: Mask, bounds: Mapping[str, Bounds] | None
+) -> list[tuple[str, int]]:
+    """The contenders (pool, row) among contents whose sums (n, half-lives) have changed. What is new (met for the first
+    time) is one; all are, while a choice is on its way and its bounds aren't known."""
+    places, is_sure, bounds = standings(sums, as_of), is_new | (bounds is None), bounds or {}
+    found = [(ALL, row) for row in np.flatnonzero(is_sure | _reach(places, bounds.get(ALL))).tolist()]
+    for language in {*languages}:
+        rows = np.array([row for row, other in enumerate(languages) if other == language])
+        if language is None:
+            found += [(UNKNOWN, row) for row in rows[is_sure[rows]].tolist()]
+        else:
+            pool = pool_of(language)
+            found += [(pool, row) for row in rows[_reach(places[rows], bounds.get(pool))].tolist()]
+    return found
+
+
+def _pools(met: Met) -> dict[str, Indices]:
+    """The rows of each pool, ascending."""
+    rows_of: dict[str, list[int]] = {}
+    for row, language in enumerate(met.languages):
+        if language is not None:
+            rows_of.setdefault(pool_of(language), []).append(row)
+    return {ALL: np.arange(len(met))} | {pool: np.array(rows) for pool, rows in rows_of.items()}
+
+
+def _choose(met: Met, rankings: Floats, rows: Indices, sizes: Sequence[int]) -> tuple[Indices, Bounds]:
+    """The contenders among some rows (ascending), and their bounds."""
+    if len(rows) <= _RESERVE * max(sizes):
+        return rows, None
+    best = [
+        rows[np.argsort(-column, kind="stable")[: _RESERVE * size]]
+        for column, size in zip(rankings[rows].T, sizes, strict=True)
+    ]
+    lasts = [int(indices[-1]) for indices in best]
+    bounds = [(float(rankings[last, column]), met.content_ids[last]) for column, last in enumerate(lasts)]
+    unknown = rows[~met.is_known[rows]]  # they become newer with every action
+    return np.unique(np.concatenate([*best, unknown])), bounds
+
+
+def _rankings(met: Met) -> Floats:
+    """(n, half-lives + 1)"""
+    return np.column_stack([standings(met.sums, met.as_of), met.newness])
+
+
+def _reach(places: Floats, bounds: Bounds) -> Mask:
+    """Which contents (n,) of these standings are at or above a bound at any half-life."""
+    if bounds is None:
+        return np.ones(len(places), bool)
+    reached: Mask = np.any(places >= np.array([standing for standing, _ in bounds[:-1]]), axis=1)
+    return reached
+
+
+def _count_from(bound: Place, column: Floats, content_ids: Sequence[str]) -> int:
+    """How many stand at or above the bound."""
+    standing, content_id = bound
+    equal = np.flatnonzero(column == standing).tolist()
+    return int(np.count_nonzero(column > standing)) + sum(content_ids[row] <= content_id for row in equal)
