@@ -25,7 +25,9 @@ from lib.jobs.recommend import recommend
 from lib.jobs.run import Deadline
 from lib.settings import Settings
 from local.bench.cold_start import cold_start
+from local.bench.computed_read import computed_read
 from local.bench.figure import Figure, seconds
+from local.bench.large_site import sizes_of
 from local.redis_rest import RedisRest
 from local.resp import Connection
 from local.servers import Postgres, Valkey
@@ -40,16 +42,20 @@ IDLE_TICKS = 50
 class Bench:
     services: Services
     valkey: Valkey
+    postgres: Postgres
+    contents: int
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--only", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
+    help_ = "of the site that computed_read reads from, with 2 users each and 50 actions a user (%(default)s)"
+    parser.add_argument("--contents", type=int, default=10_000, metavar="N", help=help_)
     options = parser.parse_args()
     names = [options.only] if options.only else list(BENCHMARKS)
     figures: list[Figure] = []
-    with _running() as bench:
+    with _running(options.contents) as bench:
         for name in names:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             figures += BENCHMARKS[name](bench)
@@ -71,7 +77,7 @@ def as_table(figures: list[Figure]) -> str:
 
 
 @contextmanager
-def _running() -> Iterator[Bench]:
+def _running(contents: int) -> Iterator[Bench]:
     token = secrets.token_urlsafe(24)
     with (
         tempfile.TemporaryDirectory(prefix="recs-bench-") as folder,
@@ -81,7 +87,7 @@ def _running() -> Iterator[Bench]:
     ):
         services = Services(Settings(redis_url=rest.url, redis_token=token, database_url=postgres.url))
         migrate(services.database)
-        yield Bench(services, valkey)
+        yield Bench(services, valkey, postgres, contents)
         services.close()
 
 
@@ -142,6 +148,7 @@ BENCHMARKS: dict[str, Callable[[Bench], list[Figure]]] = {
     "drain": drain,
     "cached_read": cached_read,
     "idle_tick": idle_tick,
+    "computed_read": lambda bench: computed_read(bench.services, bench.postgres, sizes_of(bench.contents)),
     "cold_start": lambda _: cold_start(),
 }
 
