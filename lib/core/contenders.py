@@ -133,8 +133,10 @@ def _choose(met: Met, rankings: Floats, rows: Indices, sizes: Sequence[int]) -> 
     ]
     lasts = [int(indices[-1]) for indices in best]
     bounds = [(float(rankings[last, column]), met.content_ids[last]) for column, last in enumerate(lasts)]
-    unknown = rows[~met.is_known[rows]]  # they become newer with every action
-    return np.unique(np.concatenate([*best, unknown])), bounds
+    is_chosen = np.zeros(len(met), bool)
+    is_chosen[rows[~met.is_known[rows]]] = True  # they become newer with every action
+    is_chosen[np.concatenate(best)] = True
+    return np.flatnonzero(is_chosen), bounds
 
 
 def _rankings(met: Met) -> Floats:

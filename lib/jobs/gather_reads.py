@@ -75,5 +75,4 @@ def personal_candidates(reads: GatheredReads, neighbours: Mapping[str, Neighbour
         Rows(starts, np.concatenate([row.positions for row in rows]), np.concatenate([row.values for row in rows])),
         np.array([*(row.idf for row in rows), 0.0]),
     )
-    positions: list[int] = np.unique(sums.items[personal_pool(sums)]).tolist()
-    return positions
+    return sorted({*sums.items[personal_pool(sums)].tolist()})  # np.unique would import numpy.ma for it
