@@ -149,7 +149,7 @@ SELECT w.content_id, i.position, i.statistics, i.vectors, i.circle, p.as_of, p.s
            SELECT FROM ({recommendable}) r
            WHERE r.content_id = w.content_id AND (%(language)s::text IS NULL OR r.language = %(language)s))
 FROM wanted w
-LEFT JOIN LATERAL (SELECT position, statistics, vectors FROM recs_items
+LEFT JOIN LATERAL (SELECT position, statistics, vectors, circle FROM recs_items
                    WHERE version = %(version)s AND content_id = w.content_id LIMIT 1) i ON true
 LEFT JOIN LATERAL (SELECT as_of, sums FROM recs_popularity WHERE content_id = w.content_id LIMIT 1) p ON true
 ORDER BY w.content_id COLLATE "C"

@@ -81,7 +81,7 @@ def _keep_contenders_few(services: Services) -> None:
     try:
         choose_contenders_if_grown(services)
     except RecommenderError as error:
-        log.warning("contenders could not be chosen: %s", services.settings.redact(error.message))
+        log.warning(line("contenders could not be chosen", error=services.settings.redact(error.message)))
 
 
 def _give_back(services: Services, claim: Claim, error: Exception, *, seconds: float) -> None:

@@ -14,18 +14,19 @@ from lib.adapters.database import Connection
 from lib.adapters.embedding_store import activate_model, add_model
 from lib.adapters.item_store import add_items
 from lib.core.defaults import CO_READ_SIZE, EMBEDDING_SIZE, HALF_LIVES_HOURS, TEXT_SIZE
-from lib.core.embeddings import unit_rows
+from lib.core.embeddings import TextProjection, unit_rows
 from lib.core.half_lives import DEFAULT_POSITION
 from lib.core.ranker.features import feature_names
 from lib.core.ranker.items import Items
 from lib.core.ranker.learned import Learned, learned_as_text
-from lib.core.ranker.log import Vectors
+from lib.core.ranker.log import Mask, Vectors
 from lib.core.ranker.neighbours import CHANNELS, Rows
 from lib.core.ranker.profiles import ATTRIBUTE_NAMES
 from lib.core.ranker.reads import COHORT_HALF_LIVES_DAYS
 from lib.core.ranker.site import NEIGHBOURS
 from lib.core.ranker.softmax_ranker import Model
 from lib.core.ranker.trained import INTERACTING, Trained
+from lib.core.taste.new_items import NewItemTaste
 
 CONTENT_SIZE = 384  # dimensions of the app's own vectors
 MET_SHARE = 0.96  # of the contents; the newest are unmet
@@ -81,7 +82,8 @@ def fill_site(connection: Connection, sizes: Sizes, *, now: datetime, seed: int 
     log = {"users": sizes.users, "actions": sizes.actions, "met": met, "now": now, **days}
     connection.execute(_ADD_ACTIONS, log)
     connection.execute(_ADD_POPULARITY.format(sums=_SUMS).encode())
-    _add_model(connection, rng, met, built_at=now - MODEL_AGE)
+    known = int(sizes.contents * (1 - MODEL_AGE / timedelta(days=PUBLISHED_DAYS)))
+    _add_model(connection, rng, known, met, built_at=now - MODEL_AGE)
 
 
 def _add_content(connection: Connection, rng: np.random.Generator, count: int, now: datetime) -> None:
@@ -95,9 +97,11 @@ def _add_content(connection: Connection, rng: np.random.Generator, count: int, n
             copy.write_row((f"content-{number}", Vector(vector), topics, language, published, True, published))
 
 
-def _add_model(connection: Connection, rng: np.random.Generator, count: int, *, built_at: datetime) -> None:
-    """Of items in the order of their ids, each with as many neighbours as one may have."""
-    content_ids = sorted(f"content-{number}" for number in range(count))
+def _add_model(connection: Connection, rng: np.random.Generator, count: int, met: int, *, built_at: datetime) -> None:
+    """Of the first `count` contents in the order of their ids, each with as many neighbours as one may have."""
+    numbers = sorted(range(count), key=str)
+    content_ids = [f"content-{number}" for number in numbers]
+    axes = _unit_vectors(rng, TEXT_SIZE, CONTENT_SIZE).T
     version = add_model(
         connection,
         content_ids=content_ids,
@@ -106,11 +110,18 @@ def _add_model(connection: Connection, rng: np.random.Generator, count: int, *, 
         actions=count,
         skipped=0,
         position=DEFAULT_POSITION,
-        learned=learned_as_text(Learned(_ranker(rng), n_readers=count, mean_weight=1.0)),
+        learned=learned_as_text(Learned(_ranker(rng), count, 1.0, _new_item_taste(rng, built_at.timestamp()))),
         learned_map=np.eye(EMBEDDING_SIZE),
+        text_projection=TextProjection(np.zeros(CONTENT_SIZE, np.float32), axes),
     )
-    add_items(connection, version, content_ids, _items(rng, count, built_at.timestamp()), _rows(rng, count))
+    items = _items(rng, np.array(numbers) < met, built_at.timestamp())
+    add_items(connection, version, content_ids, items, _rows(rng, count), _unit_vectors(rng, count, TEXT_SIZE))
     activate_model(connection, version)
+
+
+def _new_item_taste(rng: np.random.Generator, end: float) -> NewItemTaste:
+    centre, everybody = _unit_vectors(rng, 2, TEXT_SIZE).astype(np.float64)
+    return NewItemTaste(end - DAYS * 86_400, end, centre, everybody, circle_reads=1.0)
 
 
 def _ranker(rng: np.random.Generator) -> Trained:
@@ -126,13 +137,14 @@ def _ranker(rng: np.random.Generator) -> Trained:
     return Trained(DEFAULT_POSITION, model, gain=0.1, slices=40, users=7_000, window_seconds=86_400.0)
 
 
-def _items(rng: np.random.Generator, count: int, built_at: float) -> Items:
+def _items(rng: np.random.Generator, met: Mask, built_at: float) -> Items:
+    count = len(met)
     first_seen = built_at - DAYS * 86_400 * rng.random(count)
     return Items(
         popularity=np.zeros((count, len(HALF_LIVES_HOURS))),
-        first_seen=first_seen,
-        last_seen=first_seen + (built_at - first_seen) * rng.random(count),
-        readers=np.ceil(200 * rng.random(count)),
+        first_seen=np.where(met, first_seen, np.inf),
+        last_seen=np.where(met, first_seen + (built_at - first_seen) * rng.random(count), -np.inf),
+        readers=np.where(met, np.ceil(200 * rng.random(count)), 0.0),
         mean_weight=rng.random(count),
         unique_share=rng.uniform(0.5, 1.0, count),
         idf=rng.uniform(5.0, 10.0, count),

@@ -115,7 +115,7 @@ def test_of_what_nobody_has_met_there_are_more_where_more_is_recent(
 
 def test_of_equally_new_content_the_lower_id_comes_first(connection: Connection) -> None:
     add_content(connection, "c", "b", "a", published_at=at(NOW))
-    assert unmet(connection) == ["a", "b"]
+    assert unmet(connection) == ["a", "b", "c"]
 
 
 def test_what_was_only_disliked_is_new_until_a_model_knows_it(connection: Connection) -> None:
