@@ -58,8 +58,8 @@ def _make_schedules(services: Services, now: datetime) -> list[Check]:
         settings.require("QSTASH_TOKEN", "QSTASH_CURRENT_SIGNING_KEY", "QSTASH_NEXT_SIGNING_KEY", "NEXT_PUBLIC_APP_URL")
         if is_out_of_reach(services):
             return []
-        for schedule in wanted_schedules(settings.app_url, interval_seconds=settings.actions_interval_seconds):
-            services.qstash.put_schedule(schedule)
+        wanted = wanted_schedules(settings.app_url, interval_seconds=settings.actions_interval_seconds)
+        services.qstash.put_schedules(wanted)
         published = publish_ticks(services, now)
         log.info(line("QStash schedules in place", app=settings.app_url, ticks_published=published))
     except RecommenderError as error:

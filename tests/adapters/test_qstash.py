@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import socket
 import time
@@ -69,6 +70,30 @@ def test_every_schedule_that_is_wanted_can_be_made(app_url: str) -> None:
         for schedule in wanted_schedules(app_url, interval_seconds=5):
             client.put_schedule(schedule)
         assert len(client.schedules()) == 4
+
+
+def test_schedules_that_are_held_as_wanted_are_left_alone_and_others_are_replaced(
+    client: QStashClient, qstash: QStashServer
+) -> None:
+    kept, changed = a_schedule(schedule_id="recs.shop.kept"), a_schedule(schedule_id="recs.shop.changed")
+    client.put_schedules([kept, changed])
+    before = {schedule["scheduleId"]: schedule for schedule in client.schedules()}
+    client._client.schedule.pause("recs.shop.kept")
+    client.put_schedules([kept, dataclasses.replace(changed, retries=1), a_schedule(schedule_id="recs.shop.new")])
+    after = {schedule["scheduleId"]: schedule for schedule in client.schedules()}
+    assert after["recs.shop.kept"] == {**before["recs.shop.kept"], "isPaused": True}
+    assert after["recs.shop.changed"]["retries"] == 1
+    assert "recs.shop.new" in after
+
+
+@pytest.mark.parametrize(("one", "other"), [("", "let-me-in"), ("let-me-in", "another"), ("let-me-in", "")])
+def test_another_bypass_secret_replaces_the_schedules(qstash: QStashServer, one: str, other: str) -> None:
+    for secret in (one, other):
+        with client_of(qstash.url, qstash.token, bypass_secret=secret) as client:
+            client.put_schedules([a_schedule()])
+            [schedule] = client.schedules()
+    headers = {name.lower(): values for name, values in schedule.get("header", {}).items()}
+    assert headers.get("x-vercel-protection-bypass") == ([other] if other else None)
 
 
 def test_a_tick_that_is_published_twice_is_one_message(client: QStashClient, qstash: QStashServer) -> None:

@@ -1,10 +1,10 @@
 """The four schedules as QStash holds them, what others have left behind, and what they cost."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from lib.adapters.qstash import is_as_wanted
 from lib.adapters.services import Services
 from lib.core.schedules import Schedule, host_of, monthly_cost, owner_of, wanted_schedules
 from lib.jobs.checks.check import Check
@@ -53,7 +53,11 @@ def check_schedules(services: Services, found: Sequence[QStashSchedule]) -> Iter
     wanted = _wanted(services)
     yield Check("existing schedules", "ok", Text("Found {n} existing schedule(s)", n=len(found)))
     in_place = {schedule["scheduleId"]: schedule for schedule in found}
-    wrong = [schedule.schedule_id for schedule in wanted if not _is_in_place(schedule, in_place)]
+    wrong = [
+        schedule.schedule_id
+        for schedule in wanted
+        if not is_as_wanted(schedule, in_place.get(schedule.schedule_id, {}))
+    ]
     if wrong:
         message = Text(
             "{n} of the four schedules are missing or out of date: {ids}.", n=len(wrong), ids=", ".join(wrong)
@@ -141,17 +145,6 @@ def schedule_rows(services: Services, found: Sequence[QStashSchedule]) -> Iterat
 def _wanted(services: Services) -> tuple[Schedule, ...]:
     settings = services.settings
     return wanted_schedules(settings.app_url, interval_seconds=settings.actions_interval_seconds)
-
-
-def _is_in_place(wanted: Schedule, in_place: dict[str, QStashSchedule]) -> bool:
-    """The body tells whether the call publishes ticks: its cron is the same for five seconds and for a minute."""
-    schedule = in_place.get(wanted.schedule_id, {})
-    try:
-        body = json.loads(schedule.get("body") or "null")
-    except ValueError:
-        body = None
-    found = (schedule.get("cron"), schedule.get("destination"), body)
-    return found == (wanted.cron, wanted.destination, wanted.body)
 
 
 def _iso(milliseconds: int | None) -> str | None:
