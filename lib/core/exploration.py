@@ -7,6 +7,7 @@ from lib.core.defaults import PAGE
 
 Indices = NDArray[np.intp]
 
+_NOT_FAR = 100  # places; beyond, what is found is hardly ever read
 MOST_NEW = 200  # candidates that nobody has met: each is read from the database for every list
 FEWEST_NEW = 50  # where that many are there, however old: a catalogue's dates may be from long before it came in
 
@@ -22,22 +23,23 @@ def new_candidates(published_at: NDArray[np.floating], *, since: float) -> Indic
     return newest[: max(recent, FEWEST_NEW)]
 
 
-def with_exploration(order: Indices, signal: NDArray[np.floating], is_new: NDArray[np.bool_], per_page: int) -> Indices:
+def with_exploration(order: Indices, lift: NDArray[np.floating], is_new: NDArray[np.bool_], per_page: int) -> Indices:
     """`order` (n,) of candidates, best first and the new ones last, with new ones in their places and in the last of
-    the first page a discovery, of the highest `signal` (n,)."""
+    the first page a discovery, of the highest `lift` (n,)."""
     in_first_page = min(per_page, int(is_new.sum()))
-    order = with_discovery(order, signal, page=PAGE - in_first_page)
+    order = with_discovery(order, lift, page=PAGE - in_first_page)
     return order[with_new_ones(is_new[order], per_page=per_page)]
 
 
-def with_discovery(order: Indices, signal: NDArray[np.floating], *, page: int = PAGE) -> Indices:
-    """`order` (n,) of candidates, best first, with the last place of the first `page` given to one from beyond it, that
-    of the highest `signal` (n,): what neighbours say most for, if anything.
+def with_discovery(order: Indices, lift: NDArray[np.floating], *, page: int = PAGE) -> Indices:
+    """`order` (n,) of candidates, best first, with the last place of the first `page` given to one from not far beyond.
+
+    It is that of the highest `lift` (n,), which says how much more his like read it than all do; -inf: not that one.
     """
-    later = order[page:]
-    if len(later) == 0 or signal[later].max() <= 0:
+    later = order[page : page + _NOT_FAR]
+    if len(later) == 0 or np.isneginf(lift[later]).all():
         return order
-    found = later[np.argmax(signal[later])]
+    found = later[np.argmax(lift[later])]
     kept = order[order != found]
     return np.insert(kept, page - 1, found)
 

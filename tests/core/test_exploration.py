@@ -36,17 +36,23 @@ def test_what_has_no_date_comes_last_and_the_lower_index_first_among_equals() ->
     assert new_candidates(np.zeros(0), since=0.0).tolist() == []
 
 
-def test_what_neighbours_say_most_for_beyond_the_first_page_gets_its_last_place() -> None:
-    signal = np.zeros(60)
-    signal[[3, 41, 50]] = 9.0, 2.0, 1.0
-    order = with_discovery(np.arange(60), signal)
+def test_what_his_like_read_most_beyond_the_first_page_gets_its_last_place() -> None:
+    lift = np.full(60, -np.inf)
+    lift[[3, 41, 50]] = 9.0, -0.5, -1.0
+    order = with_discovery(np.arange(60), lift)
     assert order[PAGE - 1] == 41
     assert np.delete(order, PAGE - 1).tolist() == [place for place in range(60) if place != 41]
 
 
-def test_a_list_of_one_page_or_without_a_signal_stays_as_it_is() -> None:
+def test_what_stands_far_down_is_no_discovery() -> None:
+    lift = np.full(300, -np.inf)
+    lift[[119, 120]] = 1.0, 2.0
+    assert with_discovery(np.arange(300), lift)[PAGE - 1] == 119
+
+
+def test_a_list_of_one_page_or_whose_items_his_like_do_not_know_stays_as_it_is() -> None:
     assert with_discovery(np.arange(PAGE), np.ones(PAGE)).tolist() == list(range(PAGE))
-    assert with_discovery(np.arange(60), np.zeros(60)).tolist() == list(range(60))
+    assert with_discovery(np.arange(60), np.full(60, -np.inf)).tolist() == list(range(60))
     assert with_discovery(np.arange(0), np.zeros(0)).tolist() == []
 
 
@@ -65,10 +71,10 @@ def test_new_items_from_the_end_get_their_places_on_each_page(per_page: int, pla
 @pytest.mark.parametrize("n_new", [0, 1, 3, 40])
 def test_the_first_page_ends_with_a_discovery_whatever_is_new(per_page: int, n_new: int) -> None:
     n = 100 + n_new
-    signal = np.zeros(n)
-    signal[70] = 1.0
+    lift = np.full(n, -np.inf)
+    lift[70] = 1.0
     is_new = np.arange(n) >= 100
-    order = with_exploration(np.arange(n), signal, is_new, per_page)
+    order = with_exploration(np.arange(n), lift, is_new, per_page)
     assert order[PAGE - 1] == 70
     assert is_new[order[:PAGE]].sum() == min(per_page, n_new)
     assert sorted(order.tolist()) == list(range(n))

@@ -13,7 +13,7 @@ from lib.core.ranker.neighbours import CHANNELS, N_COHORTS, Rows
 from lib.core.ranker.profiles import Profiles
 from lib.core.ranking import top_n
 
-_PER_CHANNEL = 40
+_PER_CHANNEL = 100  # with 40 the tail loses .001 of NDCG
 _POOLED = (0, 1, N_COHORTS, N_COHORTS + 1)  # but for the longest cohort, which finds what kNN finds
 MOST_PERSONAL = _PER_CHANNEL * len(_POOLED)  # candidates of a user
 _FOLLOW_READS = 10  # of a profile, that say what is read next

@@ -20,7 +20,8 @@ from lib.core.ranker.trained import Trained
 from lib.core.ranking import top_n
 from lib.core.taste.new_items import UserTastes
 
-_KNN = feature_names(0).index("knn")
+_KNN, _LIFT = feature_names(0).index("knn"), feature_names(0).index("lift30d")
+_READS_TO_BE_LIKE_OTHERS = 2  # of a user: one says too little for a discovery
 _USERS_AT_ONCE = 256  # whose candidates with features are some 20 MB
 _BELOW = 2.0  # the new are this far below what is known; their cosines lie between -1 and 1
 
@@ -85,8 +86,8 @@ def _rank(
     # Nobody has read a new one, so neither a ranker nor popularity knows what it is worth beside the rest.
     scores = np.concatenate([scores, scores.min(initial=np.inf if m else 0.0) - _BELOW + fits])
     order = np.concatenate([top_n(scores[:m], m), m + top_n(fits, len(new))])
-    knn = np.concatenate([own.features[:, _KNN], np.zeros(len(new))])
-    best = with_exploration(order, knn, np.arange(len(items)) >= m, new_per_page)[:n]
+    lift = np.concatenate([_lift(own), np.full(len(new), -np.inf)])
+    best = with_exploration(order, lift, np.arange(len(items)) >= m, new_per_page)[:n]
     sources = np.full(len(best), "new", dtype=object)
     sources[best < m] = sources_of(
         signals, own.features[:, :N_HALF_LIVES], site.items.readers[own.items], best[best < m]
@@ -96,6 +97,13 @@ def _rank(
     if len(personal):
         similar_to[personal] = most_similar(site, profiles_of(site.reads, np.array([user])), items[best[personal]])
     return Ranked(items[best], scores[best], sources.tolist(), similar_to)
+
+
+def _lift(own: Candidates) -> Floats:
+    """How much more those who are like the user read each candidate (m,) than all do; -inf where none of them did."""
+    if own.n_reads[0] < _READS_TO_BE_LIKE_OTHERS:
+        return np.full(len(own.items), -np.inf)
+    return np.where(own.features[:, _KNN] > 0, own.features[:, _LIFT], -np.inf)
 
 
 def _new_to(site: Site, user: int) -> Indices:

@@ -22,7 +22,11 @@ Derivatives = tuple[float, Floats, Floats]  # loss, gradient (W,), Hessian (W, W
 
 @dataclass(frozen=True)
 class Examples:
-    """What a ranker is fitted to. `gains` (N,) are what each candidate's being read is worth, 0 where it wasn't."""
+    """What a ranker is fitted to. `gains` (N,) are what each candidate's being read is worth, 0 where it wasn't.
+
+    Of the candidates that weren't read a uniform sample will do, without any correction (McFadden, Modelling the Choice
+    of Residential Location, 1978).
+    """
 
     features: Vectors
     attributes: Vectors
@@ -31,6 +35,17 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.starts)
+
+
+def joined(parts: Sequence[Examples]) -> Examples:
+    """One after the other."""
+    firsts = np.cumsum([0, *(len(part.gains) for part in parts)])
+    return Examples(
+        features=np.concatenate([part.features for part in parts]),
+        attributes=np.concatenate([part.attributes for part in parts]),
+        starts=np.concatenate([part.starts + first for part, first in zip(parts, firsts, strict=False)]),
+        gains=np.concatenate([part.gains for part in parts]),
+    )
 
 
 @dataclass(frozen=True)

@@ -138,24 +138,25 @@ def test_the_lower_index_comes_first_among_equals(trained: Trained) -> None:
         assert ranked.items.tolist() == [*range(1, 60, 2), *range(0, 30, 2)]
 
 
-def test_the_twentieth_place_goes_to_what_neighbours_say_most_for(site: Site, trained: Trained) -> None:
+def test_the_twentieth_place_goes_to_what_his_like_read_more_than_all_do(site: Site, trained: Trained) -> None:
     for user, ranked in zip(USERS, rank_users(site, trained, USERS, n=1_000), strict=True):
         candidates = candidates_of(site, np.array([user]))
-        knn = np.zeros(len(site.items))
-        knn[candidates.items] = candidates.features[:, feature_names(0).index("knn")]
+        knn, lift = (candidates.features[:, feature_names(0).index(name)] for name in ("knn", "lift30d"))
+        signal = np.full(len(site.items), -np.inf)
+        signal[candidates.items] = np.where(knn > 0, lift, -np.inf)
         assert ranked.scores[19] <= ranked.scores[20]
-        assert knn[ranked.items[19]] >= knn[ranked.items[21:]].max() > 0
+        assert signal[ranked.items[19]] >= signal[ranked.items[21:120]].max() > -np.inf
         assert sorted(ranked.items.tolist()) == candidates.items.tolist()
 
 
-@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), max_size=40), st.randoms(use_true_random=False))
+@given(st.lists(st.sampled_from([-np.inf, 0.5, 1.0]), max_size=40), st.randoms(use_true_random=False))
 def test_a_discovery_moves_one_item_and_the_first_of_equals(worth: list[float], random: Random) -> None:
     order = np.array(random.sample(range(len(worth)), len(worth)), np.intp)
     signal = np.array(worth, np.float32)
     found = with_discovery(order, signal).tolist()
     later = order[20:].tolist()
     best = max(later, key=lambda item: signal[item], default=None)
-    if best is None or signal[best] == 0:
+    if best is None or np.isneginf(signal[best]):
         assert found == order.tolist()
     else:
         assert found == [*order[:19], best, *(item for item in order[19:] if item != best)]

@@ -5,7 +5,7 @@ import pytest
 
 from lib.core.ranker import softmax_ranker
 from lib.core.ranker.log import Floats
-from lib.core.ranker.softmax_ranker import Examples, Model, fit, scores
+from lib.core.ranker.softmax_ranker import Examples, Model, fit, joined, scores
 
 WEIGHTS = np.array([1.5, -0.8, 0.0])
 
@@ -56,15 +56,20 @@ def test_the_gradient_of_the_loss_is_zero_at_the_fitted_weights() -> None:
 
 def test_parts_are_as_good_as_one() -> None:
     one, other = drawn(4, 90), drawn(5, 70)
-    both = Examples(
-        np.concatenate([one.features, other.features]),
-        np.concatenate([one.attributes, other.attributes]),
-        np.concatenate([one.starts, other.starts + len(one.features)]),
-        np.concatenate([one.gains, other.gains]),
-    )
+    both = joined([one, other])
     interacting = np.array([1])
     apart, together = fit([one, other], interacting, l2=0.01), fit([both], interacting, l2=0.01)
     np.testing.assert_allclose(apart.weights, together.weights, atol=1e-4)
+
+
+def test_a_sample_of_what_was_not_read_is_enough() -> None:
+    data = drawn(7, 6_000)
+    kept = (data.gains > 0) | (np.random.default_rng(7).random(len(data.gains)) < 0.5)
+    owner = np.repeat(np.arange(len(data)), np.diff(data.starts, append=len(kept)))
+    sizes = np.bincount(owner[kept], minlength=len(data))
+    sampled = Examples(data.features[kept], data.attributes, np.cumsum(sizes) - sizes, data.gains[kept])
+    whole, of_sample = (by_unit(fit([part], np.array([0]), l2=1e-5)) for part in (data, sampled))
+    np.testing.assert_allclose(of_sample, whole, atol=0.06)
 
 
 def test_scores_follow_the_weights_and_do_not_depend_on_who_else_is_ranked() -> None:

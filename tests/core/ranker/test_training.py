@@ -130,12 +130,30 @@ def test_a_user_counts_by_the_root_of_what_he_read_of_his_candidates() -> None:
     np.testing.assert_allclose(np.add.reduceat(part.examples.gains, part.examples.starts), np.sqrt(hits), rtol=1e-5)
 
 
+def test_of_older_slices_a_sample_of_what_was_not_read_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = community_log(1)
+    monkeypatch.setattr(replay, "_UNREAD", 20)
+    sampled = replay.slices(log, NOW, WINDOW, VECTORS)
+    monkeypatch.setattr(replay, "_UNREAD", 10_000)
+    whole = replay.slices(log, NOW, WINDOW, VECTORS)
+    assert len(sampled[0].examples.gains) == len(whole[0].examples.gains)
+    for few, many in zip(sampled[1:], whole[1:], strict=True):
+        assert len(few.examples.gains) < 0.4 * len(many.examples.gains)
+        np.testing.assert_array_equal(
+            few.examples.gains[few.examples.gains > 0], many.examples.gains[many.examples.gains > 0]
+        )
+        assert len(few.examples) == len(many.examples)
+
+
 def test_fewer_users_are_replayed_where_their_features_would_take_too_much_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replay, "_CELLS", 200_000)
+    whole = replay.slices(community_log(1), NOW, WINDOW, VECTORS)
+    for limit in ("_CELLS", "_CELLS_TO_VALIDATE"):
+        monkeypatch.setattr(replay, limit, 100_000)
     parts = replay.slices(community_log(1), NOW, WINDOW, VECTORS)
-    assert 0 < sum(part.examples.features.size for part in parts) < 200_000
+    assert 0 < parts[0].examples.features.size < 100_000 < whole[0].examples.features.size
+    assert 0 < sum(part.examples.features.size for part in parts[1:]) < 100_000
 
 
 def test_what_was_trained_comes_back_from_json_to_the_last_bit(trained: Trained) -> None:
