@@ -4,14 +4,15 @@ What is compared is the gain in NDCG over all items plus the gain without the mo
 the default reaches. By the first alone, the map would turn into a list of what is popular; lists get that by itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lib.core.embeddings import Floats, Vectors
 from lib.core.ranker.log import Log
-from lib.core.taste.held_back import Held, choose, head_items, hold_back, ndcg_per_user, with_default
+from lib.core.taste.held_back import Held as HeldBack
+from lib.core.taste.held_back import choose, head_items, hold_back, ndcg_per_user, with_default
 from lib.core.taste.learned_map import Evidence, MapSettings, gather_evidence, map_users, solve_map
 from lib.core.taste.log_parts import of_users, sample_users, time_of_share
 from lib.core.taste.states import embed_log
@@ -30,21 +31,31 @@ _LOWEST = 1e-3  # mean NDCG; a share of less would blow noise up
 
 
 @dataclass(frozen=True)
-class _Replay:
-    """What was held back, with and without the most read items, and what was known before."""
+class Held:
+    """The last tenth of a log from `start` on, and what was known `earlier`: item vectors, and what most read."""
+
+    start: float
+    earlier: Log
+    all_items: HeldBack
+    tail: HeldBack
+    item_vectors: Vectors
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What is held back ranked by what was known before it: the vectors of its users, and evidence for maps."""
 
     held: Held
-    tail: Held
-    item_vectors: Vectors
     users: Vectors
     evidence: Evidence
-    half_lives_days: list[float]
+    evidence_half_lives_days: Sequence[float]
 
     def ndcg(self, settings: MapSettings) -> Floats:
         """NDCG of each user over all items, and without the most read ones (2, u)."""
-        index = self.half_lives_days.index(settings.evidence_half_life_days)
+        index = self.evidence_half_lives_days.index(settings.evidence_half_life_days)
         mapped = map_users(self.users, solve_map(self.evidence, index, settings))
-        return np.stack([ndcg_per_user(held, mapped, self.item_vectors) for held in (self.held, self.tail)])
+        parts = (self.held.all_items, self.held.tail)
+        return np.stack([ndcg_per_user(part, mapped, self.held.item_vectors) for part in parts])
 
 
 def choose_map_settings(
@@ -61,11 +72,12 @@ def choose_map_settings(
     `learn_items` makes the item vectors (n_items, d) out of a log, as it will for the whole one. `may_continue` is
     asked before that and before every setting that is tried; what isn't tried isn't chosen.
     """
-    log = sample_users(log.before(now), max_actions=_MAX_ACTIONS)
-    replay = _set_up(log, learn_items, half_life_seconds, default) if log.positive.any() and may_continue() else None
-    if replay is None:
+    held = hold_back_latest(log.before(now), learn_items, max_actions=_MAX_ACTIONS) if may_continue() else None
+    if held is None:
         return default
-    shares = 1.0 / np.maximum(replay.ndcg(default).mean(axis=1), _LOWEST)
+    half_lives = with_default(default.evidence_half_life_days, _GRIDS["evidence_half_life_days"])
+    replay = replay_of(held, half_life_seconds=half_life_seconds, evidence_half_lives_days=half_lives)
+    shares = shares_of(replay.ndcg(default))
     chosen = default
     for field, values in _GRIDS.items():
         options = [replace(chosen, **{field: value}) for value in values]
@@ -73,19 +85,32 @@ def choose_map_settings(
     return chosen
 
 
-def _set_up(
-    log: Log, learn_items: Callable[[Log], Vectors], half_life_seconds: float, default: MapSettings
-) -> _Replay | None:
+def hold_back_latest(log: Log, learn_items: Callable[[Log], Vectors], *, max_actions: int) -> Held | None:
+    """The last tenth of a sample of the log's users; None where it holds nothing to look for."""
+    log = sample_users(log, max_actions=max_actions)
+    if not log.positive.any():
+        return None
     start = time_of_share(log, 1.0 - _HELD_BACK)
     earlier = log.before(start)
     held = hold_back(log, start, newcomers=False, max_users=_MAX_USERS)
     if len(held.users) == 0:
         return None
     head = head_items(earlier, since=time_of_share(log, 1.0 - 2.0 * _HELD_BACK), share=_HEAD_SHARE)
-    vectors = learn_items(earlier)
-    half_lives = with_default(default.evidence_half_life_days, _GRIDS["evidence_half_life_days"])
+    return Held(start, earlier, held, held.without(head), learn_items(earlier))
+
+
+def replay_of(held: Held, *, half_life_seconds: float, evidence_half_lives_days: Sequence[float]) -> Replay:
+    """The replay where interests fade with that half-life."""
+    earlier, vectors = held.earlier, held.item_vectors
     evidence = gather_evidence(
-        earlier, vectors, half_life_seconds=half_life_seconds, evidence_half_lives_days=half_lives
+        earlier, vectors, half_life_seconds=half_life_seconds, evidence_half_lives_days=evidence_half_lives_days
     )
-    users = embed_log(of_users(earlier, held.users), start, vectors, half_life_seconds=half_life_seconds)
-    return _Replay(held, held.without(head), vectors, users, evidence, half_lives)
+    theirs = of_users(earlier, held.all_items.users)
+    users = embed_log(theirs, held.start, vectors, half_life_seconds=half_life_seconds)
+    return Replay(held, users, evidence, evidence_half_lives_days)
+
+
+def shares_of(usual: Floats) -> Floats:
+    """By what the NDCGs (2, u) of all settings are multiplied: as shares of the `usual` ones both count alike."""
+    shares: Floats = 1.0 / np.maximum(usual.mean(axis=1), _LOWEST)
+    return shares

@@ -70,17 +70,17 @@ def test_gains_are_weighed_as_shares_of_what_the_default_reaches(
             shares = [everything, tail] if settings.evidence_half_life_days == 0.5 else [1.0, 1.0]
             return np.repeat(np.array([[0.4], [0.02]]) * np.array(shares)[:, None], 50, axis=1)
 
-    monkeypatch.setattr(map_settings, "_set_up", lambda *_: Stub())
+    monkeypatch.setattr(map_settings, "replay_of", lambda *_, **__: Stub())
     assert chosen(chains_log(1)).evidence_half_life_days == expected
 
 
 def test_the_tail_is_without_the_most_read_items() -> None:
     log = fashions_log(1)
-    replay = map_settings._set_up(log, co_read_items, HALF_LIFE, DEFAULT)
-    assert replay is not None
-    left_out = (replay.held.allowed & ~replay.tail.allowed).any(axis=0)
+    held = map_settings.hold_back_latest(log, co_read_items, max_actions=len(log))
+    assert held is not None
+    left_out = (held.all_items.allowed & ~held.tail.allowed).any(axis=0)
     assert 0 < left_out.sum() < 10
-    assert not (replay.tail.read & left_out).any()
+    assert not (held.tail.read & left_out).any()
 
 
 def test_item_vectors_are_learned_from_what_came_before_what_is_held_back() -> None:
