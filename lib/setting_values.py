@@ -147,6 +147,8 @@ TUNABLES: dict[str, Callable[[str], Any]] = {
     "MODEL_MAX_ACTIONS": _whole(1_000, 20_000_000),
     "NEW_CONTENT_MAX_AGE_DAYS": _number(0.01, 36_500),
     "NEW_ITEMS_PER_PAGE": _whole(0, MOST_NEW_PER_PAGE),
+    "TOPIC_SHARE": _number(0.05, 1),
+    "AUTHOR_SHARE": _number(0.05, 1),
     "ACTIVE_USER_DAYS": _number(0.01, 3_650),
     "CACHE_TTL_SECONDS": _whole(10, 604_800),
     "RETENTION_DAYS": _whole(1, 36_500),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from lib.core.defaults import HISTORY_LENGTH, INTEREST_HALF_LIFE_DAYS, NEW_PER_PAGE
+from lib.core.defaults import AUTHOR_SHARE, HISTORY_LENGTH, INTEREST_HALF_LIFE_DAYS, NEW_PER_PAGE, TOPIC_SHARE
 from lib.core.half_lives import position_of
 from lib.errors import SettingsError
 from lib.setting_fixes import how_to_set
@@ -75,6 +75,8 @@ class Settings:
     model_max_actions: int = 1_000_000
     new_content_max_age_days: float = 30.0
     new_items_per_page: int = NEW_PER_PAGE
+    topic_share: float = TOPIC_SHARE
+    author_share: float = AUTHOR_SHARE
     active_user_days: float = 7.0
     cache_ttl_seconds: int = 7_200
     retention_days: int = 365

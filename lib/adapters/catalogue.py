@@ -2,10 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from lib.adapters.database import QUERIES, Connection
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.diversity import Topics, topics_of
+
+
+class PopularContent(NamedTuple):
+    """Content with its decayed sum of now."""
+
+    content_id: str
+    popularity: float
+    topics: Topics
 
 
 def decay_parameters(now: float, position: float) -> dict[str, Any]:
@@ -24,10 +33,10 @@ def decay_parameters(now: float, position: float) -> dict[str, Any]:
 
 def read_popular(
     connection: Connection, *, n: int, language: str | None, decay: dict[str, Any]
-) -> list[tuple[str, float]]:
-    """The n most popular of now, with their decayed sums; the newest where nothing is popular."""
-    parameters = {"n": n, "language": language, **decay}
-    return connection.execute(QUERIES["popular"], parameters).fetchall()
+) -> list[PopularContent]:
+    """The n most popular of now; the newest where nothing is popular."""
+    rows = connection.execute(QUERIES["popular"], {"n": n, "language": language, **decay})
+    return [PopularContent(content_id, sum_, topics_of(topics)) for content_id, sum_, topics in rows]
 
 
 def read_allowed(connection: Connection, content_ids: Sequence[str]) -> set[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lib.adapters.database import QUERIES, Connection
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.diversity import Topics, topics_of
 from lib.core.ranker.items import Items
 from lib.core.ranker.neighbours import CHANNELS, Rows
 from lib.core.ranker.statistics import pack_statistics
@@ -31,6 +32,7 @@ class StoredItem:
     circle: NDArray[np.float32] | None
     as_of: float | None
     sums: NDArray[np.float64] | None
+    topics: Topics
     available: bool
 
     @property
@@ -109,9 +111,10 @@ def read_items(
             None if circle is None else np.frombuffer(circle, np.float32),
             as_of,
             None if sums is None else np.array(sums, dtype=float),
+            topics_of(topics),
             available,
         )
-        for content_id, position, statistics, vectors, circle, as_of, sums, available in rows
+        for content_id, position, statistics, vectors, circle, as_of, sums, topics, available in rows
     ]
 
 

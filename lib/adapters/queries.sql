@@ -76,7 +76,8 @@ exp((1 - %(share)s) * ln(greatest(coalesce(p.sums[%(faster)s], 0)
 
 -- name: popular
 -- The most popular of now, then (where that is too little) the newest.
-SELECT r.content_id, CASE WHEN p.as_of IS NULL THEN 0 ELSE {popularity_now} END AS popularity
+SELECT r.content_id, CASE WHEN p.as_of IS NULL THEN 0 ELSE {popularity_now} END AS popularity,
+       (SELECT topics FROM content WHERE content_id = r.content_id LIMIT 1)
 FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content_id
 WHERE %(language)s::text IS NULL OR r.language = %(language)s
 ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
@@ -145,13 +146,14 @@ WITH wanted AS (
     SELECT unnest(%(content_ids)s::text[]) AS content_id
     UNION SELECT content_id FROM recs_items WHERE version = %(version)s AND position = ANY(%(positions)s)
 )
-SELECT w.content_id, i.position, i.statistics, i.vectors, i.circle, p.as_of, p.sums, EXISTS (
+SELECT w.content_id, i.position, i.statistics, i.vectors, i.circle, p.as_of, p.sums, c.topics, EXISTS (
            SELECT FROM ({recommendable}) r
            WHERE r.content_id = w.content_id AND (%(language)s::text IS NULL OR r.language = %(language)s))
 FROM wanted w
 LEFT JOIN LATERAL (SELECT position, statistics, vectors, circle FROM recs_items
                    WHERE version = %(version)s AND content_id = w.content_id LIMIT 1) i ON true
 LEFT JOIN LATERAL (SELECT as_of, sums FROM recs_popularity WHERE content_id = w.content_id LIMIT 1) p ON true
+LEFT JOIN LATERAL (SELECT topics FROM content WHERE content_id = w.content_id LIMIT 1) c ON true
 ORDER BY w.content_id COLLATE "C"
 
 -- name: new_items

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from lib.adapters.database import QUERIES, Connection
-from lib.core.defaults import HALF_LIVES_HOURS
-from lib.core.trending import AUTHOR_PREFIX, BASELINE_DAYS, RECENT_DAYS, ContentReaders, TopicCount
+from lib.core.defaults import AUTHOR_PREFIX, HALF_LIVES_HOURS
+from lib.core.trending import BASELINE_DAYS, RECENT_DAYS, ContentReaders, TopicCount
 
 HALF_LIFE_HOURS = 12.0  # of the kept popularity that comes nearest to RECENT_DAYS: readers are as old in the mean
 

@@ -24,3 +24,6 @@ POPULARITY_WEIGHT = 2.0
 PAGE = 20  # items that a user sees together
 NEW_PER_PAGE = 1  # that nobody has met
 MOST_NEW_PER_PAGE = PAGE // 2  # with more, the place of a page's discovery would be theirs
+TOPIC_SHARE = 0.6  # of a page that one topic may have
+AUTHOR_SHARE = 0.2
+AUTHOR_PREFIX = "author:"  # what a topic begins with that says who made the content

@@ -7,7 +7,7 @@ from lib.core.defaults import PAGE
 
 Indices = NDArray[np.intp]
 
-_NOT_FAR = 100  # places; beyond, what is found is hardly ever read
+_NOT_FAR = 110  # places; beyond, what is found is hardly ever read
 MOST_NEW = 200  # candidates that nobody has met: each is read from the database for every list
 FEWEST_NEW = 50  # where that many are there, however old: a catalogue's dates may be from long before it came in
 

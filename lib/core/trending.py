@@ -17,12 +17,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.core.defaults import AUTHOR_PREFIX
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 Label = tuple[str, str | None]  # a topic and its language
 
-AUTHOR_PREFIX = "author:"
 RECENT_DAYS = 2.0
 BASELINE_DAYS = 14.0
 LEAST_USERS = 3

@@ -14,6 +14,7 @@ from lib.adapters.candidate_pool import read_pool
 from lib.adapters.database import Connection
 from lib.adapters.item_store import read_items, read_neighbours
 from lib.adapters.services import Services
+from lib.core.diversity import Variety
 from lib.core.ranker.log import DAY, Vectors
 from lib.core.ranker.profiles import profiles_of
 from lib.core.ranker.site import Site
@@ -25,10 +26,11 @@ from lib.jobs.gather_reads import gather_reads, personal_candidates
 @dataclass(frozen=True)
 class AssembledSite:
     """`site` numbers its items by `content_ids` and its users by `user_ids`: those of whom the log knows anything.
-    `tastes` are of all of both, None where nothing is known of how the new is read."""
+    `tastes` are of all of both, None where nothing is known of how the new is read; `variety` is of the items."""
 
     site: Site
     tastes: UserTastes | None
+    variety: Variety
     content_ids: list[str]
     user_ids: list[str]
 
@@ -63,7 +65,11 @@ def assemble_site(
         pool=np.array([item.content_id in place for item in stored], dtype=bool),
         n_readers=basis.learned.n_readers,
     )
-    return AssembledSite(site, _tastes(site, basis, gather_circles(stored)), list(index_of), reads.user_ids)
+    tastes = _tastes(site, basis, gather_circles(stored))
+    _, text = site.items.vectors
+    shares = basis.settings.topic_share, basis.settings.author_share
+    variety = Variety([item.topics for item in stored], text, *shares)
+    return AssembledSite(site, tastes, variety, list(index_of), reads.user_ids)
 
 
 def _tastes(site: Site, basis: Basis, circles: Vectors) -> UserTastes | None:

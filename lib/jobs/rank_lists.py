@@ -11,7 +11,7 @@ from lib.adapters.database import Connection
 from lib.adapters.embedding_store import Model
 from lib.adapters.services import Services
 from lib.core.ranker.learned import learned_from_text
-from lib.core.ranker.serving import Ranked, rank_users
+from lib.core.ranker.serving import Arrangement, Ranked, rank_users
 from lib.jobs.assemble_site import AssembledSite, assemble_site
 from lib.jobs.document import LIST_LENGTH, Document, document_of
 from lib.jobs.gather_items import Basis
@@ -38,8 +38,7 @@ def rank_lists(
         trained,
         users,
         n=LIST_LENGTH,
-        tastes=assembled.tastes,
-        new_per_page=services.settings.new_items_per_page,
+        arrangement=Arrangement(assembled.tastes, assembled.variety, services.settings.new_items_per_page),
     )
     return {
         user_id: document_of(user_id, _items(assembled, list_), source="cache", now=now)

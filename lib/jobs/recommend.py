@@ -8,10 +8,11 @@
 
 from datetime import datetime
 
-from lib.adapters.catalogue import decay_parameters, is_known, read_allowed, read_popular
+from lib.adapters.catalogue import PopularContent, decay_parameters, is_known, read_allowed, read_popular
 from lib.adapters.database import Connection
 from lib.adapters.embedding_store import read_active_model
 from lib.adapters.services import Services
+from lib.core.diversity import VARIED, Variety, varied
 from lib.core.half_lives import DEFAULT_POSITION
 from lib.errors import OutOfTime, PostgresUnavailable, RecommenderError, RedisUnavailable
 from lib.jobs.document import LIST_LENGTH, Document, document_of
@@ -90,14 +91,20 @@ def _cached_cold_start(services: Services) -> Document | None:
 
 
 def popular_items(services: Services, *, language: str | None, now: datetime) -> list[Document]:
-    """The most popular content of now with its decayed sum as the score; what nobody has met yet counts as new."""
+    """The most popular content of now, no page of one topic, with its decayed sum as the score; what nobody has met yet
+    counts as new."""
     with services.database.transaction() as connection:
         decay = decay_parameters(now.timestamp(), popularity_position(connection, services.settings))
-        rows = read_popular(connection, n=LIST_LENGTH, language=language, decay=decay)
-    return [
-        {"content_id": content_id, "score": round(popularity, 6), "source": "popular" if popularity > 0 else "new"}
-        for content_id, popularity in rows
-    ]
+        contents = read_popular(connection, n=VARIED, language=language, decay=decay)
+    shares = services.settings.topic_share, services.settings.author_share
+    variety = Variety([content.topics for content in contents], None, *shares)
+    order = varied(range(len(contents)), variety, n=LIST_LENGTH)
+    return [_popular_item(contents[place]) for place in order[:LIST_LENGTH]]
+
+
+def _popular_item(content: PopularContent) -> Document:
+    source = "popular" if content.popularity > 0 else "new"
+    return {"content_id": content.content_id, "score": round(content.popularity, 6), "source": source}
 
 
 def popularity_position(connection: Connection, settings: Settings) -> float:

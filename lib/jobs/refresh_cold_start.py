@@ -14,14 +14,14 @@ from lib.jobs.recommend import popular_items
 from lib.jobs.run import Deadline, Summary
 
 TOPICS_KEPT = 50
-TOPICS_SHARE = 0.3  # of the time; pruning may take the rest, and comes first: topics can wait, a full disk can't
+LISTS_SHARE = 0.3  # of the time; pruning may take the rest, and comes first: lists can wait, a full disk can't
 
 
 def refresh_cold_start(services: Services, now: datetime, deadline: Deadline) -> Summary:
     """Answers how many contents and topics were published, and how many old events were pruned."""
+    pruned = prune_old_actions(services, now, Deadline.after((1 - LISTS_SHARE) * deadline.seconds_left))
     items = popular_items(services, language=None, now=now)
     services.cache.store_cold_start(document_of(None, items, source="cold_start", now=now))
-    pruned = prune_old_actions(services, now, Deadline.after((1 - TOPICS_SHARE) * deadline.seconds_left))
     topics = _trending(services, now, deadline)
     services.cache.store_trending_topics([trend._asdict() for trend in topics])
     return {"contents": len(items), "topics": len(topics), "pruned": pruned}

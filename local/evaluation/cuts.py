@@ -63,6 +63,7 @@ def _cut(log: Log, known: int, ranked: Indices, new: Indices, *, name: str, now:
         user_ids=[log.user_ids[user] for user in users_of_cut],
         n_ranked_users=len(ranked),
         item_ids=[log.item_ids[item] for item in items_of_cut],
+        topics=[log.topics[item] for item in items_of_cut],
         candidates=np.searchsorted(items_of_cut, candidates),
         new_candidates=np.searchsorted(items_of_cut, new),
         users=position_of_user[users],

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lib.core.diversity import Topics
+
 Vectors = NDArray[np.float32]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -30,6 +32,7 @@ class Cut:
     user_ids: list[str]  # who to rank for comes first
     n_ranked_users: int
     item_ids: list[str]  # sorted, so that equals are ordered as in production
+    topics: list[Topics]  # (n_items,)
     candidates: Indices
     new_candidates: Indices
     users: Indices

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lib.adapters.database import Connection, Database
 from lib.adapters.embedding_store import read_content_vectors
+from lib.core.diversity import Topics
 from lib.settings import Settings
 from local.evaluation.data import Content, Floats, Indices, UnusableDataError, Vectors
 
@@ -21,7 +22,7 @@ _LATEST_ACTIONS = """
 SELECT user_id, content_id, action, extract(epoch FROM occurred_at)::float8 FROM user_actions
 ORDER BY received_at DESC, event_id LIMIT %(limit)s
 """
-_CONTENT_IDS = "SELECT content_id FROM content"
+_TOPICS = "SELECT content_id, topics FROM content"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Log:
 
     user_ids: list[str]
     item_ids: list[str]  # sorted
+    topics: list[Topics]  # (n_items,)
     users: Indices
     items: Indices
     times: Floats
@@ -67,25 +69,19 @@ def _read(connection: Connection, settings: Settings) -> Log:
     position = np.empty(len(item_ids), np.intp)
     position[[item_of[item] for item in item_ids]] = np.arange(len(item_ids))
     numbers = numbers[np.argsort(numbers["at"], kind="stable")]
+    topics_of = {content_id: frozenset(topics) for content_id, topics in _stream(connection, _TOPICS)}
     return Log(
         user_ids=list(user_of),
         item_ids=item_ids,
+        topics=[topics_of.get(item_id, frozenset()) for item_id in item_ids],
         users=numbers["user"].copy(),
         items=position[numbers["item"]],
         times=numbers["at"].copy(),
         weights=numbers["weight"].copy(),
-        may_be_shown=_may_be_shown(connection, item_ids),
+        # One that is no longer available was so when it was read, so it counts; an id without a row is never shown.
+        may_be_shown=np.array([not topics_of or item_id in topics_of for item_id in item_ids], dtype=bool),
         content=_of_one_size(read_content_vectors(connection)),
     )
-
-
-def _may_be_shown(connection: Connection, item_ids: Sequence[str]) -> NDArray[np.bool_]:
-    """Which items have a row of content, or all while it is empty.
-
-    One that is no longer available was so when it was read, so it counts; an id without a row is never shown.
-    """
-    known = {content_id for (content_id,) in _stream(connection, _CONTENT_IDS)}
-    return np.array([not known or item_id in known for item_id in item_ids], dtype=bool)
 
 
 def _of_one_size(rows: Sequence[tuple[str, Vectors]]) -> Content | None:

@@ -9,6 +9,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from lib.core.diversity import Topics
 from local.evaluation.data import Content, Cut, Floats, Indices, UnusableDataError
 
 
@@ -28,6 +29,7 @@ def read_cut(folder: Path) -> Cut:
         user_ids=user_ids,
         n_ranked_users=len(ranked_users),
         item_ids=item_ids,
+        topics=_read_topics(folder.parent / "items.csv", item_ids),
         candidates=np.sort(_positions(candidates, item_ids)),
         new_candidates=np.sort(_positions(new_candidates, item_ids)),
         users=_positions(users, user_ids),
@@ -64,6 +66,14 @@ def _read_meta(path: Path) -> dict[str, Any]:
         raise UnusableDataError(f"{path} can't be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise UnusableDataError(f"{path} must be a JSON object with the time of the cut as T, unix seconds.") from error
+
+
+def _read_topics(path: Path, item_ids: Sequence[str]) -> list[Topics]:
+    """The genres of the items, as words; none where the file or an item in it is missing."""
+    if not path.exists():
+        return [frozenset()] * len(item_ids)
+    genres = dict(zip(*_read_columns(path, "item_id", "genres"), strict=True))
+    return [frozenset(genres.get(item_id, "").replace("|", " ").split()) for item_id in item_ids]
 
 
 def _read_ids(path: Path, column: str) -> list[str]:

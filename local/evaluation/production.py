@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.core.defaults import TEXT_SIZE
+from lib.core.diversity import Variety
 from lib.core.embeddings import learn_text_projection
 from lib.core.half_lives import DEFAULT_POSITION
 from lib.core.ranker.half_life import blend_weights, choose_position
@@ -17,7 +18,7 @@ from lib.core.ranker.items import log_popularity, popularity_of, seen_between
 from lib.core.ranker.log import Floats, Indices, Log, first_reads, make_log
 from lib.core.ranker.profiles import profiles_of
 from lib.core.ranker.reads import user_reads
-from lib.core.ranker.serving import rank_users
+from lib.core.ranker.serving import Arrangement, rank_users
 from lib.core.ranker.site import site_at
 from lib.core.ranker.training import Trained, train
 from lib.core.ranking import top_n
@@ -101,7 +102,9 @@ def _learn(cut: Cut, content: Content | None, settings: Settings) -> _Learned:
 def _by_ranker(cut: Cut, learned: _Learned, settings: Settings) -> Iterator[Indices]:
     trained = train_at_cut(cut, learned.training, settings)
     site = site_at(learned.training.log, cut.now, ranker_vectors(learned.training))
-    for ranked in rank_users(site, trained, np.arange(cut.n_ranked_users), n=LIST_LENGTH):
+    variety = Variety(cut.topics, learned.training.text, settings.topic_share, settings.author_share)
+    users, arrangement = np.arange(cut.n_ranked_users), Arrangement(variety=variety)
+    for ranked in rank_users(site, trained, users, n=LIST_LENGTH, arrangement=arrangement):
         yield ranked.items
 
 

@@ -60,7 +60,7 @@ def add_action(
 
 
 def popular_ids(connection: Connection, *, n: int = 10, language: str | None = None) -> list[str]:
-    return [content_id for content_id, _ in read_popular(connection, n=n, language=language, decay=DECAY)]
+    return [row.content_id for row in read_popular(connection, n=n, language=language, decay=DECAY)]
 
 
 def shown_ids(connection: Connection, *, language: str | None = None) -> list[str]:
@@ -118,7 +118,8 @@ def test_popularity_is_carried_to_now_by_its_half_life(connection: Connection) -
     add_content(connection, "a", "b", "unpopular")
     add_popularity(connection, "a", 8.0, as_of=NOW - 3 * 36 * HOUR)
     add_popularity(connection, "b", 3.0)
-    popular = dict(read_popular(connection, n=3, language=None, decay=DECAY))
+    contents = read_popular(connection, n=3, language=None, decay=DECAY)
+    popular = {content.content_id: content.popularity for content in contents}
     assert popular == pytest.approx({"b": 3.0, "a": 1.0, "unpopular": 0.0})
 
 
@@ -133,7 +134,10 @@ def test_popularity_between_two_half_lives_is_that_of_the_mathematics(connection
         values = [f"item{number}", as_of[number], sums[number].tolist()]
         connection.execute("INSERT INTO recs_popularity VALUES (%s, %s, %s)", values)
     wanted = np.exp(log_popularity(carry(sums, as_of, NOW)) @ blend_weights(position)) - 0.05
-    popular = dict(read_popular(connection, n=9, language=None, decay=decay_parameters(NOW, position)))
+    popular = {
+        content.content_id: content.popularity
+        for content in read_popular(connection, n=9, language=None, decay=decay_parameters(NOW, position))
+    }
     np.testing.assert_allclose([popular[f"item{number}"] for number in range(6)], wanted, atol=1e-9)
 
 
@@ -144,8 +148,8 @@ def test_popularity_of_long_ago_is_next_to_nothing_and_no_error(
 ) -> None:
     add_content(connection, "ancient")
     add_popularity(connection, "ancient", sum_, as_of=NOW - 40 * 365 * 24 * HOUR)
-    [(_, popularity)] = read_popular(connection, n=1, language=None, decay=decay_parameters(NOW, position))
-    assert popularity == pytest.approx(0.0, abs=1e-12)
+    [content] = read_popular(connection, n=1, language=None, decay=decay_parameters(NOW, position))
+    assert content.popularity == pytest.approx(0.0, abs=1e-12)
 
 
 def test_active_users_are_those_who_acted_since_the_latest_first(connection: Connection) -> None:

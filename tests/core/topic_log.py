@@ -5,7 +5,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from lib.core.trending import AUTHOR_PREFIX, BASELINE_DAYS, RECENT_DAYS, ContentReaders, Label, TopicCount, Trend
+from lib.core.defaults import AUTHOR_PREFIX
+from lib.core.trending import BASELINE_DAYS, RECENT_DAYS, ContentReaders, Label, TopicCount, Trend
 from lib.core.trending import trending_topics as published
 
 HALF_LIFE_DAYS = 0.5

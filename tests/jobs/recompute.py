@@ -8,12 +8,13 @@ import numpy as np
 
 from lib.adapters.embedding_store import Model, read_active_model, read_content_vectors, read_training_actions
 from lib.core import exploration
+from lib.core.diversity import Topics, Variety
 from lib.core.ranker.features import feature_names
 from lib.core.ranker.items import Items as SiteItems
 from lib.core.ranker.learned import Learned, learned_as_text, learned_from_text
 from lib.core.ranker.log import DAY, Mask, Vectors
 from lib.core.ranker.profiles import ATTRIBUTE_NAMES, profiles_of
-from lib.core.ranker.serving import Ranked, rank_users
+from lib.core.ranker.serving import Arrangement, Ranked, rank_users
 from lib.core.ranker.site import Site as Whole
 from lib.core.ranker.site import shared_pool, site_at
 from lib.core.ranker.softmax_ranker import Model as Ranker
@@ -55,8 +56,11 @@ def recomputed(site: Site, *, now: datetime) -> dict[str, Items]:
         learned(site).trained,
         np.arange(len(users)),
         n=LIST_LENGTH,
-        tastes=_tastes(whole, training, at_building, text, model, learned(site)),
-        new_per_page=settings.new_items_per_page,
+        arrangement=Arrangement(
+            tastes=_tastes(whole, training, at_building, text, model, learned(site)),
+            variety=Variety(_topics(site, training), text, settings.topic_share, settings.author_share),
+            new_per_page=settings.new_items_per_page,
+        ),
     )
     return {user_id: _items(training, list_) for user_id, list_ in zip(users, ranked, strict=True)}
 
@@ -101,6 +105,11 @@ def _tastes(
 def _available(site: Site, training: Training) -> Mask:
     allowed = {content_id for (content_id,) in site.query("SELECT content_id FROM content WHERE available")}
     return np.array([content_id in allowed for content_id in training.content_ids])
+
+
+def _topics(site: Site, training: Training) -> list[Topics]:
+    topics_of = dict(site.query("SELECT content_id, topics FROM content"))
+    return [frozenset(topics_of.get(content_id, ())) for content_id in training.content_ids]
 
 
 def _new_ones(site: Site, training: Training, items: SiteItems, now: datetime) -> Mask:

@@ -67,11 +67,12 @@ def push_and_drain(site: Site, actions: list[str], rng: np.random.Generator) -> 
 @pytest.fixture
 def replayed(site: Site) -> Site:
     """A log of weeks, of which a model was built at NOW, without time to replay it. Nobody has met five contents, and
-    six have no vector; a few aren't available, one is in the log alone."""
+    six have no vector; a few aren't available, one is in the log alone. Two authors made a half of them."""
     rng = np.random.default_rng(11)
     for number in range(CONTENTS):
         vector = Vector(rng.standard_normal(12) + 2 * np.eye(12)[number % 2])
-        columns = {"published_at": NOW - timedelta(hours=number), "available": number % 17 != 3}
+        topics = ["author:ann" if number % 4 == 1 else "author:bob"] if number % 2 else []
+        columns = {"published_at": NOW - timedelta(hours=number), "available": number % 17 != 3, "topics": topics}
         if number != 70:
             site.add_content(f"item {number:02}", **columns, embedding=vector if number % 13 != 5 else None)
     push_and_drain(site, drawn_actions(rng, ACTIONS), rng)
@@ -366,6 +367,20 @@ def test_content_that_goes_after_the_model_was_built_is_in_no_list(readers: Site
         document, _ = readers.services.cache.user_list(user_id)
         assert document is not None
         assert {"comedy1", "drama2"}.isdisjoint(ids_of(document["items"]))
+
+
+@both_ways
+def test_no_author_fills_a_page_that_has_others(readers: Site, serves: bool) -> None:
+    """The most popular are ann's, and a stranger's list is what is popular."""
+    readers.add_content(*[f"ann's {number}" for number in range(10)], topics=["author:ann", None])
+    readers.add_content(*[f"other {number}" for number in range(40)])
+    readers.act(*[action(f"crowd{user}", f"ann's {number}") for number in range(10) for user in range(9)])
+    readers.act(*[action(f"crowd{user}", f"other {number}") for number in range(40) for user in range(3)])
+    readers.embed()
+    for user_id in ("ann", "a stranger"):
+        page = readers.ids(user_id)[:20]
+        assert len(page) == 20
+        assert sum(content_id.startswith("ann's") for content_id in page) <= 5  # one may be a discovery
 
 
 @both_ways

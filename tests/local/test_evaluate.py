@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from local.evaluation.main import main
+from local.evaluation.prepared import read_cut
 
 NOW = 1_700_000_000
 HOUR = 3600
@@ -153,3 +154,18 @@ def test_a_folder_without_cuts_an_unwritable_file_and_bad_vectors_are_told_too(
     for vectors, complaint in (("bad.npz", "fit together"), ("cut80/train.csv", "ids and vectors"), ("no", "No such")):
         assert main([str(data_set), "--out", str(data_set / "out.jsonl"), "--vectors", str(data_set / vectors)]) == 2
         assert complaint in capsys.readouterr().err
+
+
+def test_genres_are_topics_and_an_item_without_a_line_has_none(data_set: Path) -> None:
+    write(
+        data_set / "items.csv",
+        "item_id,title,genres",
+        "comedy1,One,Comedy Short",
+        "drama1,Two,Drama|War",
+        "drama2,Three,",
+    )
+    cut = read_cut(data_set / "cut80")
+    topics = dict(zip(cut.item_ids, cut.topics, strict=True))
+    assert topics["comedy1"] == {"Comedy", "Short"}
+    assert topics["drama1"] == {"Drama", "War"}
+    assert topics["drama2"] == topics["comedy3"] == frozenset()

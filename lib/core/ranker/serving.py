@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.core.defaults import NEW_PER_PAGE, POPULARITY_WEIGHT
+from lib.core.diversity import Variety, varied
 from lib.core.exploration import with_exploration
 from lib.core.ranker.features import Candidates, candidates_of, feature_names
 from lib.core.ranker.half_life import popular_scores
@@ -27,6 +28,16 @@ _BELOW = 2.0  # the new are this far below what is known; their cosines lie betw
 
 
 @dataclass(frozen=True)
+class Arrangement:
+    """What a list is made of beside its scores: tastes in what nobody has met, what varies its pages, and how many new
+    ones come forward on each. The first two are of the site's users and items."""
+
+    tastes: UserTastes | None = None
+    variety: Variety | None = None
+    new_per_page: int = NEW_PER_PAGE
+
+
+@dataclass(frozen=True)
 class Ranked:
     """One user's list (k,), best first but for the discovery: items with their scores and why they are in it."""
 
@@ -42,15 +53,14 @@ def rank_users(
     users: Indices,
     *,
     n: int,
-    tastes: UserTastes | None = None,
-    new_per_page: int = NEW_PER_PAGE,
+    arrangement: Arrangement = Arrangement(),
 ) -> list[Ranked]:
     """The best `n` of each user's candidates, the lower index first among equals; fewer where there are fewer. A few
     places are kept for what would hardly be shown otherwise (lib/core/exploration.py).
 
     A user with reads is ranked by the model, or where there is none that knows the site's features, by
     z(cosine to his vector) + 2 z(log popularity); a user without by popularity. What nobody has met comes after all
-    else, by `tastes`, which are of the site's users and items, and `new_per_page` of it come forward.
+    else.
     """
     model = trained.model
     if model is not None and len(model.mean) != len(feature_names(len(site.items.vectors))):
@@ -60,7 +70,7 @@ def rank_users(
         some = users[k : k + _USERS_AT_ONCE]
         for user, own in zip(some, _one_by_one(candidates_of(site, some)), strict=True):
             signals = _signals(model, trained.position, own)
-            lists.append(_rank(site, user, own, signals, tastes, n=n, new_per_page=new_per_page))
+            lists.append(_rank(site, user, own, signals, arrangement, n))
     return lists
 
 
@@ -77,17 +87,25 @@ def _one_by_one(candidates: Candidates) -> Iterator[Candidates]:
 
 
 def _rank(
-    site: Site, user: int, own: Candidates, signals: Signals, tastes: UserTastes | None, *, n: int, new_per_page: int
+    site: Site,
+    user: int,
+    own: Candidates,
+    signals: Signals,
+    arrangement: Arrangement,
+    n: int,
 ) -> Ranked:
     """The list of one user out of his candidates (m,) and of what nobody has met."""
     scores, new = signals.personal + signals.everybody, _new_to(site, user)
-    fits = np.zeros(len(new)) if tastes is None else tastes.of(user, new)
+    fits = np.zeros(len(new)) if arrangement.tastes is None else arrangement.tastes.of(user, new)
     items, m = np.concatenate([own.items, new]), len(scores)
     # Nobody has read a new one, so neither a ranker nor popularity knows what it is worth beside the rest.
     scores = np.concatenate([scores, scores.min(initial=np.inf if m else 0.0) - _BELOW + fits])
-    order = np.concatenate([top_n(scores[:m], m), m + top_n(fits, len(new))])
+    known = top_n(scores[:m], m)
+    if arrangement.variety is not None:
+        known = known[varied(own.items[known].tolist(), arrangement.variety, n=n)]
+    order = np.concatenate([known, m + top_n(fits, len(new))])
     lift = np.concatenate([_lift(own), np.full(len(new), -np.inf)])
-    best = with_exploration(order, lift, np.arange(len(items)) >= m, new_per_page)[:n]
+    best = with_exploration(order, lift, np.arange(len(items)) >= m, arrangement.new_per_page)[:n]
     sources = np.full(len(best), "new", dtype=object)
     sources[best < m] = sources_of(
         signals, own.features[:, :N_HALF_LIVES], site.items.readers[own.items], best[best < m]

@@ -16,7 +16,7 @@ from lib.core.ranker.features import candidates_of, feature_names
 from lib.core.ranker.half_life import popular_scores
 from lib.core.ranker.log import DAY, HOUR, Log
 from lib.core.ranker.profiles import profiles_of
-from lib.core.ranker.serving import Ranked, rank_users
+from lib.core.ranker.serving import Arrangement, Ranked, rank_users
 from lib.core.ranker.similar import most_similar
 from lib.core.ranker.site import Site, site_at
 from lib.core.ranker.softmax_ranker import scores
@@ -231,7 +231,11 @@ def test_what_nobody_has_met_comes_by_each_ones_taste_and_the_lower_index_where_
     users[5] = 0.0
     chosen = np.array([0, 5, log.n_users - 1])
     lists = rank_users(
-        site, trained if has_model else WITHOUT_MODEL, chosen, n=90, tastes=UserTastes(users, content), new_per_page=2
+        site,
+        trained if has_model else WITHOUT_MODEL,
+        chosen,
+        n=90,
+        arrangement=Arrangement(UserTastes(users, content), new_per_page=2),
     )
     for user, ranked in zip(chosen, lists, strict=True):
         is_new = ranked.items >= 80

@@ -1,10 +1,11 @@
 """Logs of sites that were never there."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from lib.core.diversity import Topics
 from local.evaluation.data import Content
 from local.evaluation.from_database import Log
 from tests.local.evaluation.plainly import Act
@@ -27,13 +28,20 @@ def random_log(*, users: int = 40, items: int = 90, actions: int = 1_500, seed: 
     ]
 
 
-def as_log(acts: Iterable[Act], *, hidden: Sequence[str] = (), content: Content | None = None) -> Log:
+def as_log(
+    acts: Iterable[Act],
+    *,
+    hidden: Sequence[str] = (),
+    content: Content | None = None,
+    topics: Mapping[str, Topics] | None = None,
+) -> Log:
     acts = sorted(acts, key=lambda act: act.at)
     user_ids = list(dict.fromkeys(act.user for act in acts))
     item_ids = sorted({act.item for act in acts})
     return Log(
         user_ids=user_ids,
         item_ids=item_ids,
+        topics=[(topics or {}).get(item, frozenset()) for item in item_ids],
         users=np.array([user_ids.index(act.user) for act in acts]),
         items=np.array([item_ids.index(act.item) for act in acts]),
         times=np.array([act.at for act in acts]),

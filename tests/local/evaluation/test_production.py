@@ -36,3 +36,19 @@ def test_who_has_turned_to_another_kind_gets_that_kind() -> None:
     cut = [cut for cut, _ in cut_log(as_log([*acts, *turned]))][-1]
     [ranking] = [ranking for ranking in rank_cut(cut, None, alone=True) if ranking.user_id == "ann"]
     assert all(item.startswith("kind 1 ") for item in ranking.items[:10])
+
+
+def test_no_topic_fills_a_list_that_has_anything_else() -> None:
+    """What everybody reads is of one topic, and the rest of the site is of thirty."""
+    acts = random_log()
+    items = sorted({act.item for act in acts})
+    topics = {item: frozenset({"war" if number % 3 else f"topic {number}"}) for number, item in enumerate(items)}
+    cut, _ = next(iter(cut_log(as_log(acts, topics=topics))))
+    limited, free = (
+        [
+            sum("war" in topics[item] for item in ranking.items[:20])
+            for ranking in rank_cut(cut, None, alone=False, settings=dataclasses.replace(SETTINGS, topic_share=share))
+        ]
+        for share in (0.1, 1.0)
+    )
+    assert max(limited) <= 15 < max(free)  # two thirds of what there is, and one that a discovery may add

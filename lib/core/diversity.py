@@ -1,0 +1,87 @@
+"""No page is filled by one topic, one author, or copies of one thing: what is too much waits for the next page.
+
+Without numpy of its own: popular content is read without it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lib.core.defaults import AUTHOR_PREFIX, AUTHOR_SHARE, PAGE, TOPIC_SHARE
+
+if TYPE_CHECKING:
+    from lib.core.embeddings import Vectors
+
+Topics = frozenset[str]
+
+_ALIKE = 0.9999  # the cosine of two texts that are the same; near ones may well be two episodes, or two films of a kind
+VARIED = 200  # places of a list among which its first pages find what to show instead
+
+
+def topics_of(topics: Sequence[str | None] | None) -> Topics:
+    """As a database has them: an app's view may have no array, and an array may have holes."""
+    return frozenset(filter(None, topics or ()))
+
+
+@dataclass(frozen=True)
+class Variety:
+    """What tells a site's items (n,) apart, and how much of a page one topic and one author may have; 1 is no limit."""
+
+    topics: Sequence[Topics]
+    text: Vectors | None = None  # (n, d) unit rows or zeros
+    topic_share: float = TOPIC_SHARE
+    author_share: float = AUTHOR_SHARE
+
+
+def varied(items: Sequence[int], variety: Variety, *, n: int) -> list[int]:
+    """The places in `items` (k,), which are best first, in such an order that the pages of the first `n` are varied."""
+    head = items[:VARIED]
+    topics = [variety.topics[item] for item in head]
+    places = places_of_topics(topics, topic_share=variety.topic_share, author_share=variety.author_share)
+    text = None if variety.text is None else variety.text[head]
+    return spread(topics, text, places, n=n) + list(range(len(head), len(items)))
+
+
+def places_of_topics(topics: Sequence[Topics], *, topic_share: float, author_share: float) -> dict[str, int]:
+    """How many places of a page each topic gets, of candidates with these topics: at least what is its share of them.
+
+    A topic that most candidates have says nothing about any of them, and limiting it would only hide the best.
+    """
+    counts = Counter(topic for some in topics for topic in some)
+    least = {topic: author_share if topic.startswith(AUTHOR_PREFIX) else topic_share for topic in counts}
+    return {topic: max(1, round(PAGE * max(least[topic], count / len(topics)))) for topic, count in counts.items()}
+
+
+def spread(topics: Sequence[Topics], text: Vectors | None, places: dict[str, int], *, n: int) -> list[int]:
+    """The numbers of the candidates (k,) in the order of a list whose first `n` stand on varied pages.
+
+    `topics` (k,) and `text` (k, d) are of the candidates, best first. Where nothing else can fill a page, what waited
+    does.
+    """
+    waiting = list(range(len(topics)))
+    order: list[int] = []
+    while waiting and len(order) < n:
+        page = _page(waiting, topics, text, places)
+        order += page
+        waiting = [number for number in waiting if number not in page]
+    return order + waiting
+
+
+def _page(waiting: Sequence[int], topics: Sequence[Topics], text: Vectors | None, places: dict[str, int]) -> list[int]:
+    """The numbers of one page."""
+    page: list[int] = []
+    left = dict(places)
+    for number in waiting:
+        is_full = any(left[topic] == 0 for topic in topics[number])
+        is_copy = text is not None and bool(page) and (text[page] @ text[number]).max() > _ALIKE
+        if not is_full and not is_copy:
+            page.append(number)
+            for topic in topics[number]:
+                left[topic] -= 1
+        if len(page) == PAGE:
+            return page
+    chosen = set(page)
+    return page + [number for number in waiting if number not in chosen][: PAGE - len(page)]
