@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.core.ranker.log import DAY, Indices, Vectors, decay, position_in_group, ranges, starts_of
+from lib.core.ranker.log import DAY, Indices, Mask, Vectors, decay, ranges, starts_of
 from lib.core.ranker.reads import COHORT_HALF_LIVES_DAYS, FOLLOW_HALF_LIFE_DAYS, Reads
 
 N_COHORTS = len(COHORT_HALF_LIVES_DAYS)
@@ -121,7 +121,20 @@ def _best(local: Indices, values: Vectors, size: int) -> Indices:
     Shares stay as they are while values decay, so that rows that are carried keep the neighbours of a rebuild.
     """
     first = np.flatnonzero(np.diff(local, prepend=-1))
-    maxima = np.maximum(np.maximum.reduceat(values, first, axis=0), np.float32(1e-30))
-    worth = (values / np.repeat(maxima, np.diff(first, append=len(local)), axis=0)).sum(axis=1)
-    order = np.lexsort((-worth, local))
-    return np.sort(order[position_in_group(local[order]) < size])
+    sizes = np.diff(first, append=len(local))
+    worth = np.zeros(len(local), np.float32)
+    for channel in values.T:
+        maxima = np.maximum(np.maximum.reduceat(channel, first), np.float32(1e-30))
+        worth += channel / np.repeat(maxima, sizes)
+    kept = np.ones(len(local), bool)
+    for start, length in zip(first[sizes > size], sizes[sizes > size], strict=True):
+        kept[start : start + length] = _largest(worth[start : start + length], size)
+    return np.flatnonzero(kept)
+
+
+def _largest(values: Vectors, n: int) -> Mask:
+    """Which are the `n` largest of more values than that, the first among equals."""
+    least = np.partition(values, len(values) - n)[len(values) - n]
+    chosen: Mask = values > least
+    chosen[np.flatnonzero(values == least)[: n - np.count_nonzero(chosen)]] = True
+    return chosen

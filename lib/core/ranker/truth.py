@@ -37,6 +37,9 @@ def truth_at(log: Log, reads: Log, time: float, window_seconds: float) -> Truth:
     known = np.zeros(log.n_items, bool)
     known[before.items] = True
     after = after.take(known[after.items])
+    reads_on = np.zeros(log.n_users, bool)
+    reads_on[after.users] = True
+    before = before.take(reads_on[before.users])
     acted = before.users * log.n_items + before.items
     fresh = after.take(~np.isin(after.users * log.n_items + after.items, acted))
     users, owner = np.unique(fresh.users, return_inverse=True)
