@@ -10,7 +10,7 @@ import numpy as np
 from lib.core.defaults import HISTORY_LENGTH
 from lib.core.embeddings import Floats, Indices, Vectors, latest_per_user, weighted_row_sums
 
-_MAX_PAIRS = 6_000_000  # co-reads that are counted, which keeps the memory well under 1 GB
+_MAX_PAIRS = 3_000_000  # co-reads that are counted, which bounds time and memory
 _SMOOTHING = 0.75  # power of the item frequencies; below 1, pairs of rare items lose their unearned lead
 _DISCOUNT = 20.0  # co-reads at which a pair counts for half of what its frequency says
 _POWER_ITERATIONS = 2  # more of them separate directions that are too alike to matter
