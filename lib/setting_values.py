@@ -135,6 +135,7 @@ TUNABLES: dict[str, Callable[[str], Any]] = {
     "ACTIONS_INTERVAL_SECONDS": _interval,
     "ACTIONS_TIME_BUDGET_SECONDS": _number(1, 780),
     "JOB_TIME_BUDGET_SECONDS": _number(1, 780),
+    "EMBEDDINGS_TIME_BUDGET_SECONDS": _number(1, 780),
     "CLAIM_MAX_ELEMENTS": _whole(1, 20_000),
     "CLAIM_LEASE_SECONDS": _whole(5, 3_600),
     "DEAD_LETTERS_MAX": _whole(1, 1_000_000),

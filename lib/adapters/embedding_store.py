@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lib.adapters.database import QUERIES, Connection
 from lib.core.defaults import EMBEDDING_SIZE, MODEL_FORMAT, TEXT_SIZE
+
+_UNFINISHED = "unfinished_model"  # of recs_state
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,15 @@ class Model:
     skipped: int
     position: float
     learned: str
+
+
+@dataclass(frozen=True)
+class UnfinishedModel:
+    """A version that has its item vectors; `learned` is None where nothing was learned of the ranking yet."""
+
+    version: int
+    built_at: datetime
+    learned: str | None
 
 
 @dataclass(frozen=True)
@@ -70,15 +81,11 @@ def count_actions(connection: Connection, *, limit: int) -> int:
     return int(row[0]) if row else 0
 
 
-def read_training_actions(connection: Connection, *, limit: int) -> list[tuple[str, str, str, float]]:
-    """(user_id, content_id, action, unix seconds) of the latest actions, in no particular order."""
-    return connection.execute(QUERIES["training_actions"], {"limit": limit}).fetchall()
-
-
-def read_content_vectors(connection: Connection) -> list[tuple[str, NDArray[np.float32]]]:
-    """(content_id, vector of the app's own size); the sizes may differ."""
-    rows = connection.cursor(binary=True).execute(QUERIES["content_vectors"])
-    return [(content_id, vector.to_numpy()) for content_id, vector in rows]
+def read_unfinished_model(connection: Connection) -> UnfinishedModel | None:
+    """The version that was begun last, unless it has become the active one."""
+    parameters = {"size": EMBEDDING_SIZE, "format": MODEL_FORMAT, "name": _UNFINISHED}
+    row = connection.execute(QUERIES["unfinished_model"], parameters).fetchone()
+    return UnfinishedModel(*row) if row else None
 
 
 def read_content_vectors_of(
@@ -98,12 +105,10 @@ def add_model(
     built_at: datetime,
     actions: int,
     skipped: int,
-    position: float,
-    learned: str,
     learned_map: NDArray[np.floating],
     text_projection: TextProjection | None,
 ) -> int:
-    """Stores (n, d) vectors as a new version that nobody reads yet, and answers its number."""
+    """Stores (n, d) vectors as a new version that nobody reads yet: the unfinished one. Answers its number."""
     import numpy as np
     from pgvector import Vector
 
@@ -115,8 +120,6 @@ def add_model(
         "actions": actions,
         "items": len(content_ids),
         "skipped": skipped,
-        "position": position,
-        "learned": learned,
         "learned_map": learned_map.astype("<f4").tobytes(),
         "text_projection": None if axes is None else axes.astype("<f4").tobytes(),
     }
@@ -127,7 +130,21 @@ def add_model(
         copy.set_types(["int8", "text", "vector"])
         for content_id, vector in zip(content_ids, vectors, strict=True):
             copy.write_row((version, content_id, Vector(vector)))
+    write_state(connection, _UNFINISHED, str(version))
     return version
+
+
+def write_learned(connection: Connection, version: int, *, position: float, learned: str) -> None:
+    """Puts what was learned of the ranking to a version, unless that is active: what is served stays as it is."""
+    connection.execute(QUERIES["put_learned"], {"version": version, "position": position, "learned": learned})
+
+
+def claim_activation(connection: Connection, version: int) -> bool:
+    """Whether this version may be finished: another run may have been first, with it or with a later one, or have
+    deleted it. Until the transaction ends no other run gets an answer."""
+    connection.execute(QUERIES["lock_models"])
+    row = connection.execute(QUERIES["may_activate"], {"version": version}).fetchone()
+    return bool(row and row[0])
 
 
 def read_learned_map(connection: Connection, model: Model) -> NDArray[np.float64]:
@@ -154,8 +171,7 @@ def read_text_projection(connection: Connection, version: int) -> TextProjection
 
 
 def activate_model(connection: Connection, version: int) -> None:
-    """Every reader that begins after this transaction sees this version."""
-    connection.execute(QUERIES["lock_models"])
+    """Every reader that begins after this transaction sees this version. Call `claim_activation` first."""
     connection.execute(QUERIES["retire_models"])
     connection.execute(QUERIES["activate_model"], {"version": version})
 
@@ -181,8 +197,10 @@ def read_histories(connection: Connection, *, user_ids: Sequence[str], length: i
     return [Event(*row) for row in rows]
 
 
-def read_users_to_update(connection: Connection, *, since: datetime, version: int) -> list[str]:
-    rows = connection.execute(QUERIES["users_to_update"], {"since": since, "version": version})
+def read_users_to_update(connection: Connection, *, since: datetime, overlap: timedelta, version: int) -> list[str]:
+    """Whose embedding is missing, of another version, or was written less than `overlap` after an action was received
+    that it may therefore lack. Actions from before `since` don't count. Those who waited longest come first."""
+    rows = connection.execute(QUERIES["users_to_update"], {"since": since, "overlap": overlap, "version": version})
     return [user_id for (user_id,) in rows]
 
 

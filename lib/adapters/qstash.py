@@ -90,8 +90,17 @@ class QStashClient:
                 schedule_id=schedule.schedule_id,
             )
 
-    def publish(self, *, url: str, body: Mapping[str, object], retries: int, timeout_seconds: int | None = None) -> str:
-        """Publishes one message and answers its id. A delivery may take `timeout_seconds`, or what the plan allows."""
+    def publish(
+        self,
+        *,
+        url: str,
+        body: Mapping[str, object],
+        retries: int,
+        timeout_seconds: int | None = None,
+        deduplication_id: str | None = None,
+    ) -> str:
+        """Publishes one message and answers its id: the old one's where one with that deduplication id was published
+        lately. A delivery may take `timeout_seconds`, or what the plan allows."""
         with _our_errors():
             response = self._client.message.publish_json(
                 url=url,
@@ -100,6 +109,7 @@ class QStashClient:
                 headers=self._headers,
                 retries=retries,
                 timeout=timeout_seconds,
+                deduplication_id=deduplication_id,
             )
             return str(response.message_id)  # type: ignore[union-attr]
 

@@ -116,7 +116,8 @@ CREATE TABLE IF NOT EXISTS recs_forgotten (
     forgotten_at timestamptz NOT NULL
 );
 
--- How far the embeddings' job has read the log, the key of the hashes above, and which schema this is.
+-- How far the embeddings' job has read the log, which model it began last, the key of the hashes above, and which schema
+-- this is.
 CREATE TABLE IF NOT EXISTS recs_state (
     name  text PRIMARY KEY,
     value text NOT NULL

@@ -15,6 +15,7 @@ from lib.text import Text
 
 PREFIX = "recs"
 DAYS_A_MONTH = 30
+MOST_PARTS = 100  # of a run: a message that went on for ever would cost for ever
 BATCH_PROCESS_PATH = "/api/actions/batch-process"
 WARM_PATH = "/api/recommend/cache/warm"
 REFRESH_PATH = "/api/recommend/cold-start/refresh"
@@ -121,6 +122,38 @@ def slots_ahead(now: float, *, interval_seconds: int) -> list[int]:
 def deduplication_id(app_url: str, *, interval_seconds: int, slot: int) -> str:
     """Without a colon, which QStash refuses."""
     return f"{PREFIX}.{host_of(app_url)}.{PROCESS_ACTIONS.name}.{interval_seconds}.{slot}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One invocation of a run that goes on over several: `run` is when the first one began (unix seconds), and numbers
+    count from 1. A continuation's body says which it is."""
+
+    run: int
+    number: int = 1
+
+    @property
+    def next(self) -> "Part | None":
+        """None after the last that a run may have: then the next run goes on."""
+        return Part(self.run, self.number + 1) if self.number < MOST_PARTS else None
+
+    @property
+    def body(self) -> dict[str, object]:
+        return {"run": self.run, "part": self.number}
+
+
+def part_of(body: Mapping[str, object], now: float) -> Part | None:
+    """Which part a message asks for: a run's first where it doesn't say, None where what it says makes no sense."""
+    if "run" not in body and "part" not in body:
+        return Part(int(now))
+    run, number = body.get("run"), body.get("part")
+    if isinstance(run, int) and isinstance(number, int) and 0 < run <= now + 86_400 and 1 <= number <= MOST_PARTS:
+        return Part(run, number)
+    return None
+
+
+def part_deduplication_id(app_url: str, part: Part) -> str:
+    return f"{PREFIX}.{host_of(app_url)}.{UPDATE_EMBEDDINGS.name}.{part.run}.{part.number}"
 
 
 def messages_a_day(interval_seconds: int) -> int:

@@ -19,7 +19,7 @@ WORK_SHARE = 0.9  # of a job's time; the rest is for giving back what it holds, 
 Summary = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Deadline:
     """When a job must have ended, on the clock that never jumps."""
 

@@ -1,12 +1,15 @@
-"""process_user_embeddings: learns what users are interested in. Every two hours.
+"""process_user_embeddings: learns what users are interested in. Every two hours, in parts of less than a minute.
 
-1. Where the item vectors are missing or old, learn a new version beside the current one and switch over
-   (lib/jobs/build_model.py).
-2. Find the users who acted since the last complete run, and those whose embedding is of another version.
+1. Where the item vectors are missing or old, learn a new version beside the current one and switch over, a stage after
+   the other (lib/jobs/build_model.py).
+2. Find the users whose embedding may lack an action, or is of another version.
 3. For some at a time: read their last actions, compute their embeddings (a pure function of those, the item
    vectors, the learned map and now), write them.
-4. Where all are done, remember when this run began. A run that the time cuts off goes on where it stopped: the next
-   one takes those first who have waited longest.
+4. Where all are done, remember when this part began.
+
+A part takes the next piece of work as long as there is time for it, the first in any case, and hands what is left to
+the next part (lib/jobs/publish_part.py). Nothing but what is stored says what is left: parts may be killed, repeated,
+or run at the same time.
 """
 
 from collections.abc import Sequence
@@ -20,7 +23,6 @@ from lib.adapters.embedding_store import (
     Event,
     ItemVectors,
     Model,
-    count_actions,
     delete_user_embeddings,
     read_active_model,
     read_histories,
@@ -33,27 +35,57 @@ from lib.adapters.embedding_store import (
 )
 from lib.adapters.services import Services
 from lib.core.embeddings import user_embeddings
+from lib.core.schedules import Part
 from lib.core.taste.learned_map import map_users
-from lib.jobs.build_model import build_model, model_is_due
+from lib.jobs.build_model import next_stage
+from lib.jobs.publish_part import publish_next_part
 from lib.jobs.run import Deadline, Summary
 from lib.settings import Settings
 
 READ_UNTIL = "embeddings_read_until"
+STAGE_SECONDS = 40.0  # for a further stage of learning: on the largest sites one takes that long, on others less
 CHUNK = 1_000  # users; at 200 actions each about 20 MB
 CHUNK_SECONDS = 10.0
 
 
-def process_user_embeddings(services: Services, now: datetime, deadline: Deadline) -> Summary:
-    """Answers users_updated, users_left (for want of time), and the model in force."""
+def process_user_embeddings(
+    services: Services, now: datetime, deadline: Deadline, *, part: Part | None = None
+) -> Summary:
+    """Answers users_updated, users_left (None while there is still something to learn first), whether the rest goes on
+    in another part at once, and the model in force."""
+    part = part or Part(int(now.timestamp()))
+    # What is begun may take longer, as on a busy machine: it would have to be done again.
+    deadline = min(deadline, Deadline.after(services.settings.embeddings_time_budget_seconds))
+    begun = False
+    while (stage := next_stage(services, now)) is not None and (not begun or deadline.seconds_left > STAGE_SECONDS):
+        stage(deadline)
+        begun = True
+    with services.database.transaction() as connection:
+        model = read_active_model(connection)
+    updated, left = 0, None
+    if stage is None and model is not None:
+        updated, left = _update_users(services, model, now, deadline, begun=begun)
+    return {
+        "users_updated": updated,
+        "users_left": left,
+        "continued": left != 0 and publish_next_part(services, part),
+        "model_version": model.version if model else None,
+        "items": model.items if model else 0,
+    }
+
+
+def _update_users(
+    services: Services, model: Model, now: datetime, deadline: Deadline, *, begun: bool
+) -> tuple[int, int]:
+    """How many users were updated and how many are left. The first chunk is always done, unless work has `begun`."""
     settings = services.settings
-    model = _current_model(services, now, deadline)
     with services.database.transaction(seconds=60, vectors=True) as connection:
         since = datetime.fromisoformat(read_state(connection, READ_UNTIL) or "1970-01-01T00:00:00+00:00")
-        users = read_users_to_update(connection, since=since, version=model.version)
+        users = read_users_to_update(connection, since=since, overlap=RECEIPT_OVERLAP, version=model.version)
         items = read_item_vectors(connection, model.version)
         learned_map = read_learned_map(connection, model)
     updated = 0
-    while updated < len(users) and (deadline.seconds_left > CHUNK_SECONDS or not updated):
+    while updated < len(users) and (deadline.seconds_left > CHUNK_SECONDS or not (begun or updated)):
         chunk = users[updated : updated + CHUNK]
         with services.database.transaction(seconds=60, vectors=True) as connection:
             share_forgetting(connection)
@@ -67,12 +99,7 @@ def process_user_embeddings(services: Services, now: datetime, deadline: Deadlin
     if updated == len(users):
         with services.database.transaction() as connection:
             write_state(connection, READ_UNTIL, (now - RECEIPT_OVERLAP).isoformat())
-    return {
-        "users_updated": updated,
-        "users_left": len(users) - updated,
-        "model_version": model.version,
-        "items": model.items,
-    }
+    return updated, len(users) - updated
 
 
 def embed_users(
@@ -97,15 +124,3 @@ def embed_users(
         half_life_seconds=settings.interest_half_life_days * 86_400,
     )
     return users, map_users(embeddings, learned_map)
-
-
-def _current_model(services: Services, now: datetime, deadline: Deadline) -> Model:
-    settings = services.settings
-    with services.database.transaction() as connection:
-        model = read_active_model(connection)
-        actions = count_actions(connection, limit=settings.model_max_actions)
-    if model is not None and not model_is_due(
-        model, now=now, actions=actions, max_age_hours=settings.model_max_age_hours
-    ):
-        return model
-    return build_model(services, now=now, actions=actions, deadline=deadline)

@@ -3,11 +3,12 @@ starts cold in a process of its own and needs no other's libraries."""
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from lib.adapters.services import Services
 from lib.core.actions import identifier_problem
-from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
+from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE, part_of
 from lib.errors import ImpossibleJob, InvalidInput, RecommenderError, ServiceUnavailable, SettingsError
 from lib.jobs.run import WORK_SHARE, Deadline, run_and_report
 from lib.time_limit import time_limit
@@ -31,9 +32,7 @@ def batch_process(request: Request, services: Services) -> Response:
     if body["action"] == "ping":
         return _pong(body, services)
     if body["action"] == UPDATE_EMBEDDINGS.name:
-        from lib.jobs.update_embeddings import process_user_embeddings
-
-        return _run(UPDATE_EMBEDDINGS.name, process_user_embeddings, services)
+        return _embed(body, services)
     with time_limit(services.settings.actions_time_budget_seconds):
         return json_response(_tick(services, publishes=body.get("publish_ticks") is True))
 
@@ -107,6 +106,16 @@ def _pong(body: dict[str, Any], services: Services) -> Response:
     if isinstance(nonce, str) and len(nonce) <= MAX_NONCE_LENGTH:
         services.pings.note_arrival(nonce)
     return json_response({"ok": True})
+
+
+def _embed(body: dict[str, Any], services: Services) -> Response:
+    """One part of the two-hourly learning, which publishes the next one itself."""
+    from lib.jobs.update_embeddings import process_user_embeddings
+
+    part = part_of(body, datetime.now(UTC).timestamp())
+    if part is None:
+        raise ImpossibleJob("The body names no part of a run.", fix=_body_fix((UPDATE_EMBEDDINGS.name,)))
+    return _run(UPDATE_EMBEDDINGS.name, partial(process_user_embeddings, part=part), services)
 
 
 def _run(name: str, job: Any, services: Services) -> Response:

@@ -11,7 +11,7 @@ import numpy as np
 from pgvector import Vector
 
 from lib.adapters.database import Connection
-from lib.adapters.embedding_store import activate_model, add_model
+from lib.adapters.embedding_store import activate_model, add_model, write_learned
 from lib.adapters.item_store import add_items
 from lib.core.defaults import CO_READ_SIZE, EMBEDDING_SIZE, HALF_LIVES_HOURS, TEXT_SIZE
 from lib.core.embeddings import TextProjection, unit_rows
@@ -109,11 +109,11 @@ def _add_model(connection: Connection, rng: np.random.Generator, count: int, met
         built_at=built_at,
         actions=count,
         skipped=0,
-        position=DEFAULT_POSITION,
-        learned=learned_as_text(Learned(_ranker(rng), count, 1.0, _new_item_taste(rng, built_at.timestamp()))),
         learned_map=np.eye(EMBEDDING_SIZE),
         text_projection=TextProjection(np.zeros(CONTENT_SIZE, np.float32), axes),
     )
+    learned = Learned(_ranker(rng), count, 1.0, _new_item_taste(rng, built_at.timestamp()))
+    write_learned(connection, version, position=DEFAULT_POSITION, learned=learned_as_text(learned))
     items = _items(rng, np.array(numbers) < met, built_at.timestamp())
     add_items(connection, version, content_ids, items, _rows(rng, count), _unit_vectors(rng, count, TEXT_SIZE))
     activate_model(connection, version)

@@ -1,7 +1,7 @@
 """Reads a site's own log, and what its `content` says of the items. It writes nothing."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.adapters.database import Connection, Database
-from lib.adapters.embedding_store import read_content_vectors
+from lib.adapters.training_data import read_content_size, read_content_vectors
 from lib.core.diversity import Topics
 from lib.settings import Settings
-from local.evaluation.data import Content, Floats, Indices, UnusableDataError, Vectors
+from local.evaluation.data import Content, Floats, Indices, UnusableDataError
 
 SECONDS = 600.0  # for a statement: a person waits, no function
 _ROWS_AT_ONCE = 20_000
@@ -80,16 +80,17 @@ def _read(connection: Connection, settings: Settings) -> Log:
         weights=numbers["weight"].copy(),
         # One that is no longer available was so when it was read, so it counts; an id without a row is never shown.
         may_be_shown=np.array([not topics_of or item_id in topics_of for item_id in item_ids], dtype=bool),
-        content=_of_one_size(read_content_vectors(connection)),
+        content=_read_content(connection),
     )
 
 
-def _of_one_size(rows: Sequence[tuple[str, Vectors]]) -> Content | None:
+def _read_content(connection: Connection) -> Content | None:
     """The vectors of the commonest size, as production takes them."""
-    if not rows:
+    size = read_content_size(connection).size
+    if not size:
         return None
-    [(size, _)] = Counter(len(vector) for _, vector in rows).most_common(1)
-    return {content_id: vector for content_id, vector in rows if len(vector) == size}
+    parts = read_content_vectors(connection, size=size)
+    return {content_id: vector for ids, vectors in parts for content_id, vector in zip(ids, vectors, strict=True)}
 
 
 def _stream(

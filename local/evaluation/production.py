@@ -23,10 +23,11 @@ from lib.core.ranker.site import site_at
 from lib.core.ranker.training import Trained, train
 from lib.core.ranking import top_n
 from lib.core.taste.learned_map import map_users
-from lib.core.taste.learning import Taste, learn_taste
+from lib.core.taste.learning import Taste, learn_new_items, learn_taste
 from lib.core.taste.new_items import user_tastes
 from lib.core.taste.states import embed_log
-from lib.jobs.build_model import Training, ranker_vectors
+from lib.jobs.build_model import ranker_vectors
+from lib.jobs.gather_training import Training
 from lib.settings import Settings
 from local.evaluation.data import LIST_LENGTH, Content, Cut, Ranking, seen_candidates
 
@@ -84,7 +85,7 @@ def training_at_cut(cut: Cut, content: Content | None) -> Training:
         absent = np.zeros_like(next(iter(content.values())))
         raw = np.stack([content.get(item_id, absent) for item_id in cut.item_ids])
     projection = learn_text_projection(raw, size=TEXT_SIZE)
-    return Training(_log(cut), cut.item_ids, projection.of(raw), projection, 0)
+    return Training(_log(cut), cut.item_ids, projection.of(raw))
 
 
 def _log(cut: Cut) -> Log:
@@ -121,14 +122,16 @@ def _by_embedding(cut: Cut, learned: _Learned) -> Iterator[Indices]:
 def _new_items(cut: Cut, learned: _Learned) -> Iterator[Indices]:
     """Nobody has acted on a new item: its content vector is all of it."""
     log, users = learned.training.log.before(cut.now), np.arange(cut.n_ranked_users)
+    text, half_life_seconds = learned.training.text, learned.half_life_seconds
+    taste, circles = learn_new_items(log, cut.now, text, learned.taste.vectors, half_life_seconds=half_life_seconds)
     tastes = user_tastes(
-        learned.taste.new_items,
+        taste,
         profiles_of(user_reads(first_reads(log)), users),
         seen_between(log)[0],
-        learned.training.text,
-        learned.taste.circles,
+        text,
+        circles,
         cut.now,
-        half_life_seconds=learned.half_life_seconds,
+        half_life_seconds=half_life_seconds,
     )
     for user in users.tolist():
         yield cut.new_candidates[top_n(tastes.of(user, cut.new_candidates), LIST_LENGTH)]

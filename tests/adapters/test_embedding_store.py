@@ -8,21 +8,23 @@ from lib.adapters.database import Connection
 from lib.adapters.embedding_store import (
     Event,
     Model,
+    UnfinishedModel,
     activate_model,
     add_model,
+    claim_activation,
     count_actions,
     count_embeddings,
     delete_old_models,
     delete_user_embeddings,
     read_active_model,
-    read_content_vectors,
     read_content_vectors_of,
     read_histories,
     read_item_vectors,
     read_state,
     read_text_projection,
-    read_training_actions,
+    read_unfinished_model,
     read_users_to_update,
+    write_learned,
     write_state,
     write_user_embeddings,
 )
@@ -57,8 +59,6 @@ def add(
         built_at=built_at,
         actions=7,
         skipped=2,
-        position=2.25,
-        learned="{}",
         learned_map=np.eye(size),
         text_projection=projection,
     )
@@ -80,10 +80,15 @@ def embed(connection: Connection, *user_ids: str, version: int = 1, now: datetim
     connection.execute("DROP TABLE new_embeddings")  # which the end of the transaction would do
 
 
+def users_to_update(connection: Connection, *, overlap: timedelta = HOUR / 60) -> list[str]:
+    return read_users_to_update(connection, since=NOW - 2 * HOUR, overlap=overlap, version=1)
+
+
 def test_a_version_is_read_only_once_it_is_active(connection: Connection) -> None:
     assert read_active_model(connection) is None
     version = add(connection, ["a", "b"])
     assert read_active_model(connection) is None
+    write_learned(connection, version, position=2.25, learned="{}")
     activate_model(connection, version)
     assert read_active_model(connection) == Model(
         version=version, built_at=NOW, actions=7, items=2, skipped=2, position=2.25, learned="{}"
@@ -134,6 +139,33 @@ def test_content_vectors_of_some_are_those_of_one_size(connection: Connection) -
     assert [(content_id, vector.tolist()) for content_id, vector in found] == [("a", [1, 2, 3])]
 
 
+def test_what_is_learned_of_the_ranking_is_added_to_a_version_until_it_is_active(connection: Connection) -> None:
+    assert read_unfinished_model(connection) is None
+    abandoned, version = add(connection, ["a"]), add(connection, ["b"])
+    assert read_unfinished_model(connection) == UnfinishedModel(version, NOW, learned=None)
+    write_learned(connection, version, position=2.25, learned='{"first": 1}')
+    assert read_unfinished_model(connection) == UnfinishedModel(version, NOW, learned='{"first": 1}')
+    activate_model(connection, version)
+    assert read_unfinished_model(connection) is None
+    write_learned(connection, version, position=3.25, learned='{"late": 2}')
+    model = read_active_model(connection)
+    assert model is not None
+    assert (model.version, model.position, model.learned) == (version, 2.25, '{"first": 1}')
+    assert abandoned < version
+
+
+def test_a_version_is_finished_once_and_after_none_that_is_later(connection: Connection) -> None:
+    first, second, third = (add(connection, ["a"]) for _ in range(3))
+    assert claim_activation(connection, second)
+    activate_model(connection, second)
+    assert [claim_activation(connection, version) for version in (first, second, third, third + 1)] == [
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
 def test_versions_that_are_neither_active_nor_young_are_deleted(connection: Connection) -> None:
     old, active, young = (add(connection, ["a"], built_at=NOW - hours * HOUR) for hours in (3, 2, 0))
     activate_model(connection, active)
@@ -149,14 +181,6 @@ def test_item_vectors_are_read_as_they_were_written_and_the_unknown_are_zero(con
     np.testing.assert_array_equal(none.vectors[none.rows(["a"])], vectors(0))
 
 
-def test_content_vectors_are_read_in_every_size(connection: Connection) -> None:
-    connection.execute(
-        "INSERT INTO content (content_id, embedding) VALUES ('b', '[1,2,3]'), ('a', '[0.5,-1]'), ('none', NULL)"
-    )
-    read = read_content_vectors(connection)
-    assert [(content_id, vector.tolist()) for content_id, vector in read] == [("a", [0.5, -1]), ("b", [1, 2, 3])]
-
-
 def test_histories_of_many_users_hold_each_ones_last_actions(connection: Connection) -> None:
     for user_id, content_id, hours in (("ann", "a", 1), ("ann", "b", 2), ("ann", "c", 3), ("bob", "a", 9)):
         act(connection, user_id, content_id, ago=hours * HOUR)
@@ -166,16 +190,6 @@ def test_histories_of_many_users_hold_each_ones_last_actions(connection: Connect
         Event("ann", "b", "view", (NOW - 2 * HOUR).timestamp()),
         Event("bob", "a", "view", (NOW - 9 * HOUR).timestamp()),
     }
-
-
-def test_training_takes_the_latest_actions_of_every_kind(connection: Connection) -> None:
-    for hours, action in ((1, "view"), (2, "hide"), (3, "like"), (4, "view")):
-        act(connection, "ann", f"{hours} hours ago", action, ago=hours * HOUR)
-    read = read_training_actions(connection, limit=2)
-    assert sorted(read) == [
-        ("ann", "1 hours ago", "view", (NOW - HOUR).timestamp()),
-        ("ann", "2 hours ago", "hide", (NOW - 2 * HOUR).timestamp()),
-    ]
 
 
 def test_counting_ends_at_the_limit(connection: Connection) -> None:
@@ -193,8 +207,16 @@ def test_users_to_update_are_those_who_acted_and_those_of_another_version_the_lo
     act(connection, "idle", "a", ago=3 * HOUR)
     for user_id in ("lately", "long ago", "new"):
         act(connection, user_id, "a")
-    users = read_users_to_update(connection, since=NOW - 2 * HOUR, version=1)
-    assert users == ["new", "long ago", "other version", "lately"]
+    assert users_to_update(connection) == ["new", "long ago", "other version", "lately"]
+
+
+def test_a_user_is_up_to_date_once_his_embedding_is_written_so_long_after_his_last_action_that_it_holds_it(
+    connection: Connection,
+) -> None:
+    embed(connection, "held", "committed meanwhile", now=NOW - HOUR / 2)
+    act(connection, "held", "a", ago=1.5 * HOUR)
+    act(connection, "committed meanwhile", "a", ago=HOUR)
+    assert users_to_update(connection, overlap=0.9 * HOUR) == ["committed meanwhile"]
 
 
 def test_embeddings_are_written_replaced_and_deleted(connection: Connection) -> None:

@@ -45,8 +45,6 @@ def add(connection: Connection, site: Site, *, built_at: float = NOW) -> int:
         built_at=at(built_at),
         actions=7,
         skipped=0,
-        position=2.5,
-        learned="{}",
         learned_map=np.eye(EMBEDDING_SIZE),
         text_projection=None,
     )

@@ -27,8 +27,6 @@ def add_version(connection: Connection, raw: np.typing.NDArray[np.float32] | Non
         built_at=datetime.now(UTC),
         actions=0,
         skipped=0,
-        position=2.5,
-        learned="{}",
         learned_map=np.eye(EMBEDDING_SIZE),
         text_projection=projection,
     )

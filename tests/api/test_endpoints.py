@@ -111,6 +111,7 @@ IMPOSSIBLE = {
     "a null action": b'{"action": null}',
     "deep": b"[" * 100_000,
     "not UTF-8": b"\xff",
+    "half of a continuation": b'{"action": "process_user_embeddings", "part": 2}',
 }
 
 
@@ -118,6 +119,23 @@ IMPOSSIBLE = {
 def test_a_signed_body_that_can_never_work_is_not_retried(services: Services, body: bytes) -> None:
     answer = post(services, BATCH_PROCESS_PATH, body)
     assert (answer.status, answer.headers["upstash-nonretryable-error"]) == (489, "true")
+
+
+@pytest.mark.parametrize(
+    "budgets",
+    [{"embeddings_time_budget_seconds": 25.0}, {"job_time_budget_seconds": 25.0}],
+    ids=["its own budget", "the budget of any job, where that is smaller"],
+)
+def test_a_part_ends_within_its_budget_and_a_continuation_takes_up_what_is_left(
+    with_changes: WithChanges, budgets: dict[str, float]
+) -> None:
+    """A second stage of learning would be worth beginning with 40 seconds only."""
+    services = with_changes(**budgets)
+    push(services, like("ada", "a"), like("bob", "a"))
+    post(services, BATCH_PROCESS_PATH, {"action": "process_user_actions"})
+    bodies = [{}, *({"run": 1_700_000_000, "part": number} for number in (2, 3))]
+    answers = [post(services, BATCH_PROCESS_PATH, {"action": "process_user_embeddings", **body}) for body in bodies]
+    assert [answer.json["users_left"] for answer in answers] == [None, None, 0]
 
 
 def test_a_plain_call_publishes_no_ticks_and_the_schedule_s_publishes_each_once(

@@ -8,6 +8,8 @@ from croniter import croniter
 
 from lib.core.schedules import (
     JOBS,
+    MOST_PARTS,
+    Part,
     deduplication_id,
     every_words,
     host_of,
@@ -15,6 +17,8 @@ from lib.core.schedules import (
     messages_a_day,
     monthly_cost,
     owner_of,
+    part_deduplication_id,
+    part_of,
     slots_ahead,
     tick_cron,
     wanted_schedules,
@@ -105,6 +109,39 @@ def test_a_clock_up_to_one_interval_behind_publishes_the_minute_that_has_begun(i
     for second in range(60 - interval, 60):
         assert slots_ahead(MINUTE + second, interval_seconds=interval) == wanted
         assert slots_ahead(MINUTE + second + LAST_SECOND, interval_seconds=interval) == wanted
+
+
+@pytest.mark.parametrize(
+    ("body", "part"),
+    [
+        pytest.param({}, Part(MINUTE, 1), id="a run's first"),
+        pytest.param({"run": 7, "part": 2}, Part(7, 2), id="a continuation"),
+        pytest.param({"run": 7, "part": MOST_PARTS}, Part(7, MOST_PARTS), id="the last"),
+        pytest.param({"run": 7, "part": MOST_PARTS + 1}, None, id="beyond the last"),
+        pytest.param({"run": 7}, None, id="no number"),
+        pytest.param({"part": 2}, None, id="no run"),
+        pytest.param({"run": 7, "part": 0}, None, id="zero"),
+        pytest.param({"run": "7", "part": 2}, None, id="a text"),
+        pytest.param({"run": 7, "part": 2.5}, None, id="half a part"),
+        pytest.param({"run": 10**12, "part": 2}, None, id="milliseconds"),
+    ],
+)
+def test_a_body_says_which_part_of_a_run_it_asks_for(body: dict[str, object], part: Part | None) -> None:
+    assert part_of(body, MINUTE + 0.5) == part
+
+
+def test_a_part_says_in_the_next_ones_body_which_that_is_up_to_the_last() -> None:
+    following = Part(7, 1).next
+    assert following is not None
+    assert part_of(following.body, MINUTE) == Part(7, 2)
+    assert Part(7, MOST_PARTS).next is None
+
+
+def test_no_two_parts_runs_or_hosts_share_a_deduplication_id() -> None:
+    hosts, parts = (APP_URL, "http://localhost:3000"), [Part(run, number) for run in (1, 11) for number in (1, 2, 11)]
+    ids = {part_deduplication_id(host, part) for host in hosts for part in parts}
+    assert len(ids) == len(hosts) * len(parts)
+    assert not any(":" in name for name in ids)
 
 
 def test_no_two_jobs_hosts_intervals_or_slots_share_a_deduplication_id() -> None:

@@ -1,14 +1,18 @@
 """Users' lists as they follow from the whole log and the pure core, without anything that production keeps."""
 
 import dataclasses
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from lib.adapters.embedding_store import Model, read_active_model, read_content_vectors, read_training_actions
+from lib.adapters.embedding_store import Model, read_active_model
+from lib.adapters.training_data import read_training_actions
 from lib.core import exploration
+from lib.core.defaults import TEXT_SIZE
 from lib.core.diversity import Topics, Variety
+from lib.core.embeddings import TextProjection, learn_text_projection
 from lib.core.ranker.features import feature_names
 from lib.core.ranker.items import Items as SiteItems
 from lib.core.ranker.learned import Learned, learned_as_text, learned_from_text
@@ -22,13 +26,13 @@ from lib.core.ranker.trained import INTERACTING, Trained
 from lib.core.ranker.vectors import co_read_vectors
 from lib.core.taste.learning import item_vectors
 from lib.core.taste.new_items import UserTastes, learn_new_item_taste, user_tastes
-from lib.jobs.build_model import ContentVectors, Training, training_of
 from lib.jobs.document import LIST_LENGTH
+from lib.jobs.gather_training import Training, training_of
 from lib.settings import Settings
 from tests.jobs.site import Site
 
 Items = list[dict[str, Any]]
-NO_VECTOR = np.zeros(1, np.float32)
+Content = dict[str, Vectors]  # the app's own vectors
 
 
 def recomputed(site: Site, *, now: datetime) -> dict[str, Items]:
@@ -36,21 +40,21 @@ def recomputed(site: Site, *, now: datetime) -> dict[str, Items]:
     but content may have come."""
     settings, model = site.services.settings, active_model(site)
     with site.services.database.transaction(vectors=True) as connection:
-        rows = read_training_actions(connection, limit=1_000_000)
-        content = read_content_vectors(connection)
-    known = {
-        content_id
-        for (content_id,) in site.query("SELECT content_id FROM recs_items WHERE version = %s", model.version)
-    }
-    everything = [(content_id, NO_VECTOR) for (content_id,) in site.query("SELECT content_id FROM content")]
-    training = training_of(rows, everything, settings)
-    at_building = training_of(rows, [row for row in content if row[0] in known], settings)
-    text = _text_now(training.content_ids, at_building, content)
+        actions = read_training_actions(connection, limit=1_000_000)
+    rows = site.query("SELECT content_id, embedding FROM content ORDER BY content_id")
+    content = {content_id: vector.to_numpy() for content_id, vector in rows if vector is not None}
+    stored = site.query("SELECT content_id FROM recs_items WHERE version = %s", model.version)
+    known = {content_id: content[content_id] for (content_id,) in stored if content_id in content}
+    projection = learn_text_projection(_of_commonest_size(known), size=TEXT_SIZE)
+    everything = [content_id for content_id, _ in rows]
+    training = training_of(actions, everything, _text(everything, projection, content), settings)
+    at_building = training_of(actions, list(known), _text(list(known), projection, known), settings)
+    text = training.text
     whole = site_at(training.log, now.timestamp(), [co_read_vectors, lambda *_: text])
     items = dataclasses.replace(whole.items, available=_available(site, training))
     pool = shared_pool(items) | _new_ones(site, training, items, now)
     whole = dataclasses.replace(whole, items=items, pool=pool)
-    users = sorted({user_id for user_id, *_ in rows})
+    users = sorted(user_id for (user_id,) in site.query("SELECT DISTINCT user_id FROM user_actions"))
     ranked = rank_users(
         whole,
         learned(site).trained,
@@ -65,13 +69,16 @@ def recomputed(site: Site, *, now: datetime) -> dict[str, Items]:
     return {user_id: _items(training, list_) for user_id, list_ in zip(users, ranked, strict=True)}
 
 
-def _text_now(content_ids: list[str], at_building: Training, content: ContentVectors) -> Vectors:
+def _of_commonest_size(content: Content) -> Vectors:
+    [(size, _)] = Counter(len(vector) for vector in content.values()).most_common(1)
+    return np.array([vector for vector in content.values() if len(vector) == size])
+
+
+def _text(content_ids: list[str], projection: TextProjection, content: Content) -> Vectors:
     """What content says (n, TEXT_SIZE), on the axes of what there was when the model was built."""
-    projection, raw = at_building.projection, dict(content)
-    assert projection is not None
-    size = len(projection.centre)
-    said = [raw.get(content_id) for content_id in content_ids]
-    return projection.of(np.array([np.zeros(size) if v is None or len(v) != size else v for v in said]))
+    absent = np.zeros(len(projection.centre), np.float32)
+    said = [content.get(content_id, absent) for content_id in content_ids]
+    return projection.of(np.array([vector if len(vector) == len(absent) else absent for vector in said]))
 
 
 def _tastes(

@@ -46,6 +46,13 @@ class Site:
         return self.drain()
 
     def embed(self, *, seconds: float = 60.0, now: datetime | None = None) -> Summary:
+        """Every part of a run, each with so many seconds. Answers what the last one did, with all users' count."""
+        updated = 0
+        while (summary := self.embed_a_part(seconds=seconds, now=now))["users_left"] != 0:
+            updated += summary["users_updated"]
+        return {**summary, "users_updated": summary["users_updated"] + updated}
+
+    def embed_a_part(self, *, seconds: float = 60.0, now: datetime | None = None) -> Summary:
         return process_user_embeddings(self.services, now or datetime.now(UTC), Deadline.after(seconds))
 
     def recommend(

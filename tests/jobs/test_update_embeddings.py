@@ -8,7 +8,6 @@ from pgvector import Vector
 from lib.adapters.embedding_store import Model, read_active_model, read_item_vectors, read_learned_map
 from lib.core.defaults import EMBEDDING_SIZE
 from lib.core.taste.learned_map import map_users
-from lib.jobs import update_embeddings as update_module
 from lib.jobs.build_model import model_is_due
 from tests.jobs.site import Site, action
 
@@ -158,15 +157,6 @@ def test_a_new_version_is_learned_when_the_last_is_a_day_old(readers: Site) -> N
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert readers.embed()["model_version"] == first
     assert readers.embed(now=tomorrow)["model_version"] > first
-
-
-def test_a_run_that_the_time_cuts_off_goes_on_where_it_stopped(readers: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(update_module, "CHUNK", 3)
-    readers.act(action("ann", "comedy0"))
-    readers.query("UPDATE user_actions SET received_at = received_at - interval '1 hour'")
-    assert [readers.embed(seconds=0)["users_left"] for _ in range(3)] == [10, 10, 10]
-    assert len(embeddings(readers)) == 9, "each run took those who had waited longest"
-    assert readers.embed()["users_left"] == 0
 
 
 def test_a_user_whose_actions_are_gone_loses_his_embedding_at_the_next_version(readers: Site) -> None:

@@ -15,13 +15,10 @@ from lib.core.taste.new_items import NewItemTaste, learn_new_item_taste
 
 @dataclass(frozen=True)
 class Taste:
-    """`vectors` (n, d) of items, unit rows or zeros; `learned_map` (d, d) for users' vectors; `circles` (n, c), what of
-    the new is read by those who read an item."""
+    """`vectors` (n, d) of items, unit rows or zeros; `learned_map` (d, d) for users' vectors."""
 
     vectors: Vectors
     learned_map: Floats
-    new_items: NewItemTaste
-    circles: Vectors
 
 
 def learn_taste(
@@ -45,11 +42,28 @@ def learn_taste(
         half_life_seconds=half_life_seconds,
         may_continue=may_continue,
     )
-    learned_map = learn_map(log, now, vectors, settings, half_life_seconds=half_life_seconds)
-    known = (log, now, text, vectors)
+    return Taste(
+        vectors=vectors,
+        learned_map=learn_map(log, now, vectors, settings, half_life_seconds=half_life_seconds),
+    )
+
+
+def learn_new_items(
+    log: Log,
+    now: float,
+    text: Vectors,
+    vectors: Vectors,
+    *,
+    half_life_seconds: float,
+    may_continue: Callable[[], bool] = lambda: True,
+) -> tuple[NewItemTaste, Vectors]:
+    """How the new is read by the log before `now`, and the circles (n, c): what of it those read who read an item.
+
+    `vectors` are what `learn_taste` found; else as there.
+    """
+    known = (log.before(now), now, text, vectors)
     reads = choose_circle_reads(*known, half_life_seconds=half_life_seconds, may_continue=may_continue)
-    new_items, circles = learn_new_item_taste(*known, half_life_seconds=half_life_seconds, circle_reads=reads)
-    return Taste(vectors, learned_map, new_items, circles)
+    return learn_new_item_taste(*known, half_life_seconds=half_life_seconds, circle_reads=reads)
 
 
 def item_vectors(log: Log, text: Vectors) -> Vectors:

@@ -1,0 +1,86 @@
+"""What a model is learned from: the log as arrays, and what the app says of content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.adapters.embedding_store import read_text_projection
+from lib.adapters.services import Services
+from lib.adapters.training_data import (
+    TrainingActions,
+    read_content_size,
+    read_content_vectors,
+    read_training_actions,
+)
+from lib.core.defaults import TEXT_SIZE
+from lib.core.embeddings import TextProjection, learn_text_projection
+from lib.core.ranker.log import Log, make_log
+from lib.settings import Settings
+
+_SECONDS = 60.0
+_CELLS = 15_000_000  # of content vectors that axes are learned from: 60 MB, and two copies while they are
+
+
+@dataclass(frozen=True)
+class Training:
+    """The log by the numbers of `content_ids`, and what the app says of content: `text` (n, TEXT_SIZE)."""
+
+    log: Log
+    content_ids: list[str]
+    text: NDArray[np.float32]
+
+
+def learn_projection(services: Services) -> tuple[TextProjection | None, int]:
+    """What brings the app's content vectors to our size, and how many are skipped because theirs isn't the commonest.
+
+    Learned from so many contents as memory has room for, and after the transaction, which must not stand still.
+    """
+    with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
+        sizes = read_content_size(connection)
+        one_in = 1 + sizes.count * sizes.size // _CELLS
+        sample = [vectors for _, vectors in read_content_vectors(connection, size=sizes.size, one_in=one_in)]
+    projection = learn_text_projection(np.concatenate(sample), size=TEXT_SIZE) if sample else None
+    return projection, sizes.others
+
+
+def stored_projection(services: Services, version: int) -> TextProjection | None:
+    """That of a version: what belongs to it must lie on the same axes."""
+    with services.database.transaction() as connection:
+        return read_text_projection(connection, version)
+
+
+def gather_training(services: Services, projection: TextProjection | None) -> Training:
+    """The latest actions, and content vectors of the size that the projection knows."""
+    text_ids: list[str] = []
+    text = [np.zeros((0, TEXT_SIZE), np.float32)]
+    with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
+        actions = read_training_actions(connection, limit=services.settings.model_max_actions)
+        if projection is not None:
+            for ids, vectors in read_content_vectors(connection, size=len(projection.centre)):
+                text_ids += ids
+                text.append(projection.of(vectors))
+    return training_of(actions, text_ids, np.concatenate(text), services.settings)
+
+
+def training_of(
+    actions: TrainingActions, text_ids: Sequence[str], text: NDArray[np.float32], settings: Settings
+) -> Training:
+    """Items in the order of their ids: those of the log, and those that content says something of (k, TEXT_SIZE)."""
+    content_ids = sorted({*actions.content_ids, *text_ids})
+    item_of = {content_id: index for index, content_id in enumerate(content_ids)}
+    on_items = np.zeros((len(content_ids), TEXT_SIZE), np.float32)
+    on_items[[item_of[content_id] for content_id in text_ids]] = text
+    items = np.array([item_of[content_id] for content_id in actions.content_ids], np.intp)
+    weights = np.array([settings.action_weights[name] for name in actions.kind_names])[actions.kinds]
+    log = make_log(
+        actions.users.astype(np.intp),
+        items[actions.contents],
+        actions.times,
+        weights,
+        weights > 0,
+        actions.n_users,
+        len(content_ids),
+    )
+    return Training(log, content_ids, on_items)
