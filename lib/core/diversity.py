@@ -3,8 +3,6 @@
 Without numpy of its own: popular content is read without it.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +29,7 @@ class Variety:
     """What tells a site's items (n,) apart, and how much of a page one topic and one author may have; 1 is no limit."""
 
     topics: Sequence[Topics]
-    text: Vectors | None = None  # (n, d) unit rows or zeros
+    text: "Vectors | None" = None  # (n, d) unit rows or zeros
     topic_share: float = TOPIC_SHARE
     author_share: float = AUTHOR_SHARE
 
@@ -55,7 +53,7 @@ def places_of_topics(topics: Sequence[Topics], *, topic_share: float, author_sha
     return {topic: max(1, round(PAGE * max(least[topic], count / len(topics)))) for topic, count in counts.items()}
 
 
-def spread(topics: Sequence[Topics], text: Vectors | None, places: dict[str, int], *, n: int) -> list[int]:
+def spread(topics: Sequence[Topics], text: "Vectors | None", places: dict[str, int], *, n: int) -> list[int]:
     """The numbers of the candidates (k,) in the order of a list whose first `n` stand on varied pages.
 
     `topics` (k,) and `text` (k, d) are of the candidates, best first. Where nothing else can fill a page, what waited
@@ -70,7 +68,9 @@ def spread(topics: Sequence[Topics], text: Vectors | None, places: dict[str, int
     return order + waiting
 
 
-def _page(waiting: Sequence[int], topics: Sequence[Topics], text: Vectors | None, places: dict[str, int]) -> list[int]:
+def _page(
+    waiting: Sequence[int], topics: Sequence[Topics], text: "Vectors | None", places: dict[str, int]
+) -> list[int]:
     """The numbers of one page."""
     page: list[int] = []
     left = dict(places)
