@@ -9,7 +9,7 @@ from lib.core.ranker.items import N_HALF_LIVES
 from lib.core.ranker.log import Floats, Indices, Vectors
 
 _SHORT, _LONG = slice(0, 3), slice(4, N_HALF_LIVES)  # 3 hours to 36; 12 days and more
-_NO_SPREAD = 1e-6  # a signal that varies less says nothing but rounding
+_NO_SPREAD = 1e-3  # a signal that varies less says nothing: popularity does by the minutes between two drains
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,6 @@ def sources_of(signals: Signals, popularity: Vectors, readers: Floats, chosen: I
     3. "trending": it stands out among the candidates by half-lives up to 36 hours more than by those from 12 days.
     4. "popular": everything else.
     """
-    if len(chosen) == 0:
-        return []
     if len(chosen) == 0:
         return []
     personal, everybody = ((values - values.mean())[chosen] for values in (signals.personal, signals.everybody))
