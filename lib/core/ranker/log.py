@@ -94,11 +94,6 @@ def ranges(starts: Indices, lengths: Indices) -> Indices:
     return np.repeat(starts - (ends - lengths), lengths) + np.arange(ends[-1] if len(ends) else 0)
 
 
-def position_in_group(sorted_keys: Indices) -> Indices:
-    """0, 1, 2, … within each run of equal keys."""
-    return np.arange(len(sorted_keys)) - np.searchsorted(sorted_keys, sorted_keys)
-
-
 def decay(ages: Floats, half_life: float) -> Floats:
     """2^(-age/half-life); both in the same unit, the half-life may be infinite."""
     worth: Floats = np.exp2(-ages / half_life)

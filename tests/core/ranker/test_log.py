@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.core.ranker.log import first_reads, group_by, position_in_group, ranges
+from lib.core.ranker.log import first_reads, group_by, ranges
 from tests.core.ranker.logs import NOW, Action, assert_same, log_of
 
 N_USERS, N_ITEMS = 4, 5
@@ -54,8 +54,6 @@ def test_groups_hold_each_keys_rows_in_their_order(keys: list[int]) -> None:
     for key in range(6):
         rows = groups.rows[groups.starts[key] : groups.starts[key + 1]]
         assert rows.tolist() == [row for row, value in enumerate(keys) if value == key]
-    ordered = np.sort(np.array(keys, np.intp))
-    assert position_in_group(ordered).tolist() == [sorted(keys)[:k].count(key) for k, key in enumerate(sorted(keys))]
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 4)), max_size=10))
