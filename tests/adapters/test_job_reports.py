@@ -22,12 +22,13 @@ def test_a_job_that_never_ran_has_neither_a_last_run_nor_counts(reports: JobRepo
     assert reports.counts([1, 2]) == ([{}, {}], {})
 
 
-def test_the_latest_runs_are_kept_newest_first(reports: JobReports) -> None:
+def test_the_latest_runs_are_kept_newest_first_and_no_others(reports: JobReports, redis: RedisClient) -> None:
     for at in range(RUNS_KEPT + 5):
         run(reports, at=1_000 + at, applied=at)
     runs = reports.runs("process_user_actions")
     assert [each["at"] for each in runs] == list(range(1_000 + RUNS_KEPT + 4, 1_004, -1))
     assert runs[0] == {"at": 1_014, "outcome": "ok", "duration_ms": 10, "summary": {"applied": 14, "pending": 5}}
+    assert redis.execute("LLEN", "recs:runs:process_user_actions") == RUNS_KEPT
     assert reports.last_run("process_user_actions") == 1_014
 
 
