@@ -5,7 +5,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +52,10 @@ def servers() -> Iterator[Servers]:
 @pytest.fixture
 def redis_credentials(servers: Servers) -> tuple[str, str]:
     """The URL and the token of an empty Redis database that no other running test uses."""
+    return empty_redis(servers)
+
+
+def empty_redis(servers: Servers) -> tuple[str, str]:
     database = (next(_numbers) - 1) % 1023 + 1
     with Connection(servers.valkey.address, database) as connection:
         connection.call(b"FLUSHDB")
@@ -63,6 +67,12 @@ def redis_credentials(servers: Servers) -> tuple[str, str]:
 @pytest.fixture
 def make_database(servers: Servers) -> Iterator[MakeDatabase]:
     """`make_database(template=None)`: the URL of a fresh Postgres database, dropped at the end of the test."""
+    with making_databases(servers) as make:
+        yield make
+
+
+@contextmanager
+def making_databases(servers: Servers) -> Iterator[MakeDatabase]:
     names: list[str] = []
 
     def make(template: str | None = None) -> str:
@@ -94,11 +104,15 @@ def schema_template(servers: Servers) -> str:
 @pytest.fixture
 def settings(redis_credentials: tuple[str, str], make_database: MakeDatabase, schema_template: str) -> Settings:
     """Settings with an empty Redis and an empty, migrated Postgres. QStash is away: `qstash_services` has one."""
+    return complete_settings(redis_credentials, make_database(schema_template))
+
+
+def complete_settings(redis_credentials: tuple[str, str], database_url: str) -> Settings:
     url, token = redis_credentials
     return Settings(
         redis_url=url,
         redis_token=token,
-        database_url=make_database(schema_template),
+        database_url=database_url,
         qstash_token="a-token",
         qstash_url="http://127.0.0.1:9",
         qstash_current_signing_key="sig_current_0123456789abcdefghij",

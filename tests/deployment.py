@@ -1,4 +1,4 @@
-"""The functions that QStash calls, served on this machine, so that its deliveries arrive."""
+"""The functions that QStash calls, and the two pages, served on this machine, so that its deliveries arrive."""
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,13 +9,14 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from lib.adapters.services import Services
 from lib.core.schedules import BATCH_PROCESS_PATH, REFRESH_PATH, WARM_PATH
 from lib.web import endpoints
-from lib.web.edge import Application, Environ, StartResponse, signed_application
+from lib.web.edge import Application, Environ, StartResponse, keyed_application, signed_application
 
 HANDLERS = {
     BATCH_PROCESS_PATH: endpoints.batch_process,
     WARM_PATH: endpoints.warm,
     REFRESH_PATH: endpoints.refresh,
 }
+PAGES = {"/api/init": endpoints.init, "/api/status": endpoints.status}
 
 
 class Deployment:
@@ -29,6 +30,8 @@ class Deployment:
     def deploy(self, services: Services) -> None:
         for path, handler in HANDLERS.items():
             self.applications[path] = signed_application(path, handler, services=services)
+        for path, handler in PAGES.items():
+            self.applications[path] = keyed_application(path, handler, has_page=True, services=services)
 
     def answer_instead(self, status: str, headers: Mapping[str, str], body: bytes) -> None:
         """As whatever stands in the functions' place."""

@@ -60,9 +60,15 @@ def grants(connection: Connection) -> str:
 
 
 def missing_rights(connection: Connection) -> list[str]:
-    """What the functions need and the role of this connection lacks, such as "INSERT on user_actions", of the tables
-    that are there."""
-    return [f"{right} on {table}" for table, right in connection.execute(QUERIES["missing_rights"]).fetchall()]
+    """What the functions need and the role of this connection lacks, such as "INSERT, DELETE on user_actions, content",
+    of the tables that are there."""
+    rights: dict[str, list[str]] = {}
+    for table, right in connection.execute(QUERIES["missing_rights"]).fetchall():
+        rights.setdefault(table, []).append(right)
+    tables: dict[str, list[str]] = {}
+    for table, lacking in rights.items():
+        tables.setdefault(", ".join(lacking), []).append(table)
+    return [f"{lacking} on {', '.join(those)}" for lacking, those in tables.items()]
 
 
 def is_current(connection: Connection) -> bool:

@@ -1,6 +1,6 @@
 """What of the status a person should look at, the most urgent first."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -26,11 +26,17 @@ class Notice:
 def notices(status: Mapping[str, Any], *, now: datetime, interval_seconds: int) -> list[Notice]:
     """Of the document of /api/status, whose parts may be null."""
     found = [
-        *(Notice("unreadable", "error", Text("A part can't be read: {error}", error=e)) for e in status["errors"]),
+        *_of_errors(status["errors"]),
         *_of_jobs(status["jobs"] or {}, now, interval_seconds),
         *_of_actions(status),
     ]
     return sorted(found, key=lambda notice: notice.status == "warning")
+
+
+def _of_errors(errors: Sequence[str]) -> Iterator[Notice]:
+    """A service that is away is one trouble, of however many parts."""
+    for error in dict.fromkeys(errors):
+        yield Notice("unreadable", "error", Text("A part can't be read: {error}", error=error))
 
 
 def _of_jobs(jobs: Mapping[str, Any], now: datetime, interval_seconds: int) -> Iterator[Notice]:
@@ -51,12 +57,16 @@ def _of_jobs(jobs: Mapping[str, Any], now: datetime, interval_seconds: int) -> I
 
 def _of_actions(status: Mapping[str, Any]) -> Iterator[Notice]:
     if status["set_aside"]:
-        message = Text("{n} batches failed again and again and are set aside (below).", n=len(status["set_aside"]))
+        one = Text("1 batch failed again and again and is set aside (below).")
+        many = Text("{n} batches failed again and again and are set aside (below).", n=len(status["set_aside"]))
+        message = one if len(status["set_aside"]) == 1 else many
         yield Notice("set_aside", "error", message)
     if (status["pending_bytes"] or 0) > LARGE_BYTES:
         megabytes = status["pending_bytes"] // 1_000_000
         message = Text("{n} MB of actions are pending; beyond 100 MB Upstash takes no more.", n=megabytes)
         yield Notice("large", "warning", message)
     if status["dead_letters"] and status["dead_letters"]["count"]:
-        message = Text("{n} actions could not be applied (dead letters, below).", n=status["dead_letters"]["count"])
+        one = Text("1 action could not be applied (dead letters, below).")
+        many = Text("{n} actions could not be applied (dead letters, below).", n=status["dead_letters"]["count"])
+        message = one if status["dead_letters"]["count"] == 1 else many
         yield Notice("dead_letters", "warning", message)

@@ -39,7 +39,7 @@ def report_status(services: Services, now: datetime) -> Section:
             with time_limit(seconds_left(MOST_SECONDS) / (len(PARTS) - parts_before)):
                 status |= read(services, now)
         except RecommenderError as error:
-            errors.append(services.settings.redact(error.message))
+            errors.append(error.message.map(services.settings.redact))
             status |= dict.fromkeys(names)
     status["errors"] = errors
     found = notices(status, now=now, interval_seconds=services.settings.actions_interval_seconds)

@@ -403,7 +403,7 @@ CASES = {
     "no rights on the tables": Case(
         lambda world: {"DATABASE_URL": world.limited_role(world.settings.database_url)},
         "rights",
-        "lacks rights: SELECT on user_actions, INSERT on user_actions",
+        "lacks rights: SELECT, INSERT, UPDATE, DELETE on user_actions, user_embeddings",
         "缺少权限",
         "\nGRANT SELECT ON content TO limited_",
     ),

@@ -80,9 +80,12 @@ def test_only_ticks_that_never_came_are_missed() -> None:
     ("changes", "code", "said"),
     [
         ({"errors": ["Redis doesn't answer"], "jobs": None}, "unreadable", "Redis doesn't answer"),
+        ({"errors": ["Redis doesn't answer"] * 3, "jobs": None}, "unreadable", "Redis doesn't answer"),
         ({"set_aside": [{}, {}]}, "set_aside", "2 batches"),
+        ({"set_aside": [{}]}, "set_aside", "1 batch failed"),
         ({"pending_bytes": 60_000_000}, "large", "60 MB"),
         ({"dead_letters": {"count": 7}}, "dead_letters", "7 actions"),
+        ({"dead_letters": {"count": 1}}, "dead_letters", "1 action could"),
     ],
 )
 def test_each_trouble_is_named(changes: dict[str, Any], code: str, said: str) -> None:

@@ -23,7 +23,7 @@ def check_postgres(services: Services) -> Iterator[Check]:
             return
         yield Check("pgvector", "ok", Text("pgvector {version} is installed.", version=vector))
         if missing := missing_rights(connection):
-            message = Text("The role in DATABASE_URL lacks rights: {rights}.", rights=", ".join(missing))
+            message = Text("The role in DATABASE_URL lacks rights: {rights}.", rights="; ".join(missing))
             fix = Text("As an owner of the tables run this SQL:\n{sql}", sql=grants(connection))
             yield Check("rights", "error", message, fix)
             return
