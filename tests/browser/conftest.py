@@ -83,7 +83,8 @@ def violations(page: Page, tags: list[str]) -> list[str]:
 
     It comes through the debugging protocol, so the page's policy stays as it is.
     """
-    page.evaluate(f"() => {{ {AXE.read_text()} }}")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(f"() => {{ {AXE.read_text()} }}")
     options = {"runOnly": tags, "resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
     found = page.evaluate("options => axe.run(options)", options)["violations"]
     return [f"{rule['id']}: {node['html']} ({node['failureSummary']})" for rule in found for node in rule["nodes"]]

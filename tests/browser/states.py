@@ -214,7 +214,7 @@ STATES = {
         {"en": "One thing is missing or wrong: Schedules", "zh-CN": "有 1 项缺失或有误：定时任务"},
     ),
     "refused": State(
-        "/api/status", as_it_is, {"en": "This needs the admin key.", "zh-CN": "…"}, with_key=False
+        "/api/status", as_it_is, {"en": "This needs the admin key.", "zh-CN": "访问此页面需要管理密钥。"}, with_key=False
     ),
     "status-idle": State("/api/status", idle, {"en": "All is well", "zh-CN": "一切正常"}),
     "status-busy": State("/api/status", busy, {"en": "All is well", "zh-CN": "一切正常"}),
