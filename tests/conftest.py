@@ -37,6 +37,10 @@ class Servers(NamedTuple):
     rest: RedisRest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", action="store_true", help="make the pictures in docs/images anew")
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """Postgres, Valkey and the REST front. Nothing of them outlives the run."""

@@ -15,7 +15,7 @@ from tests.conftest import Servers, making_databases
 from tests.support import needing
 
 DESKTOP, PHONE = 1280, 390
-HEIGHT = 844
+PHONE_HEIGHT = 844
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Visit:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def look(self, *, width: int, scheme: Any = "light") -> None:
-        self.page.set_viewport_size({"width": width, "height": HEIGHT})
+    def look(self, *, width: int, height: int = PHONE_HEIGHT, scheme: Any = "light") -> None:
+        self.page.set_viewport_size({"width": width, "height": height})
         self.page.emulate_media(color_scheme=scheme)
 
 

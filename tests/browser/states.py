@@ -39,7 +39,32 @@ from tests.support import eventually, variables_of
 NOBODY = "http://127.0.0.1:9"
 HOURS = 24
 # A day as sites have it: quiet at night, busy in the evening. Actions an hour, from 23 hours ago to now.
-DAY = (310, 240, 150, 90, 60, 40, 35, 60, 140, 260, 340, 380, 420, 400, 390, 430, 520, 640, 780, 910, 860, 720, 540, 280)
+DAY = (
+    310,
+    240,
+    150,
+    90,
+    60,
+    40,
+    35,
+    60,
+    140,
+    260,
+    340,
+    380,
+    420,
+    400,
+    390,
+    430,
+    520,
+    640,
+    780,
+    910,
+    860,
+    720,
+    540,
+    280,
+)
 
 
 @dataclass(frozen=True)
@@ -80,9 +105,7 @@ class State:
 
 
 @contextmanager
-def served(
-    state: State, servers: Servers, make_database: MakeDatabase, schema_template: str
-) -> Iterator[str]:
+def served(state: State, servers: Servers, make_database: MakeDatabase, schema_template: str) -> Iterator[str]:
     """The address of the state's page."""
     with ExitStack() as stack:
         qstash = stack.enter_context(QStashServer())
@@ -110,7 +133,9 @@ def without_variables(site: Site) -> Services:
 
 def with_wrong_services(site: Site) -> Services:
     """A wrong token, a role without rights, and the schedule of an address that was left."""
-    old = Schedule("recs.old-address-of-the-shop.example.com.warm_cache", "0 3 * * *", NOBODY, {}, 3, Text(""), Text(""), 1)
+    old = Schedule(
+        "recs.old-address-of-the-shop.example.com.warm_cache", "0 3 * * *", NOBODY, {}, 3, Text(""), Text(""), 1
+    )
     site.services.qstash.put_schedule(old)
     return site.changed_variables(
         UPSTASH_REDIS_REST_TOKEN="wrong",
@@ -214,13 +239,14 @@ STATES = {
         {"en": "One thing is missing or wrong: Schedules", "zh-CN": "有 1 项缺失或有误：定时任务"},
     ),
     "refused": State(
-        "/api/status", as_it_is, {"en": "This needs the admin key.", "zh-CN": "访问此页面需要管理密钥。"}, with_key=False
+        "/api/status",
+        as_it_is,
+        {"en": "This needs the admin key.", "zh-CN": "访问此页面需要管理密钥。"},
+        with_key=False,
     ),
     "status-idle": State("/api/status", idle, {"en": "All is well", "zh-CN": "一切正常"}),
     "status-busy": State("/api/status", busy, {"en": "All is well", "zh-CN": "一切正常"}),
-    "status-in-trouble": State(
-        "/api/status", in_trouble, {"en": "3 things need a look", "zh-CN": "有 3 件事需要处理"}
-    ),
+    "status-in-trouble": State("/api/status", in_trouble, {"en": "3 things need a look", "zh-CN": "有 3 件事需要处理"}),
     "status-without-redis": State(
         "/api/status", without_redis, {"en": "1 thing needs a look", "zh-CN": "有 1 件事需要处理"}
     ),

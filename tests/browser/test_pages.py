@@ -9,9 +9,11 @@ from playwright.sync_api import Browser
 
 from lib.web.translation import CHINESE, ENGLISH
 from local.functions import ROOT
-from tests.browser.conftest import DESKTOP, PHONE, Visit, violations, visiting
-from tests.browser.states import STATES, State, served
-from tests.conftest import Servers, making_databases
+from tests.browser.conftest import DESKTOP, PHONE, PHONE_HEIGHT, Visit, violations, visiting
+from tests.browser.states import STATES, State
+
+IMAGES = ROOT / "docs" / "images"
+MOST_BYTES = 150_000  # of a picture
 
 SCHEMES = ("light", "dark")
 # An early phone's and a desktop's at 200 % (WCAG 1.4.10 and 1.4.4), and either without a zoom.
@@ -42,10 +44,55 @@ FOCUSED = """() => {
 }"""
 
 
+class Picture(NamedTuple):
+    """Of `height` pixels from the page's top, or from the heading of this id."""
+
+    state: str
+    language: str
+    scheme: Any
+    width: int
+    height: int
+    heading: str = ""
+
+
+PICTURES = {
+    "init-in-order.png": Picture("init-in-order", ENGLISH, "light", DESKTOP, 1_000),
+    "init-unset.png": Picture("init-unset", ENGLISH, "dark", PHONE, PHONE_HEIGHT),
+    "init-wrong.zh-CN.png": Picture("init-wrong", CHINESE, "light", DESKTOP, 1_000),
+    "init-preview.png": Picture("init-preview", ENGLISH, "light", PHONE, PHONE_HEIGHT),
+    "refused.zh-CN.png": Picture("refused", CHINESE, "light", PHONE, 480),
+    "status-idle.png": Picture("status-idle", ENGLISH, "dark", DESKTOP, 1_000),
+    "status-busy.png": Picture("status-busy", ENGLISH, "light", DESKTOP, 1_240),
+    "status-busy.zh-CN.png": Picture("status-busy", CHINESE, "dark", DESKTOP, 1_240),
+    "status-in-trouble.zh-CN.png": Picture("status-in-trouble", CHINESE, "light", PHONE, PHONE_HEIGHT),
+    "status-in-trouble.png": Picture("status-in-trouble", ENGLISH, "light", DESKTOP, 1_000, "aside"),
+    "status-without-redis.png": Picture("status-without-redis", ENGLISH, "dark", DESKTOP, 800),
+    "status-without-postgres.zh-CN.png": Picture("status-without-postgres", CHINESE, "dark", PHONE, PHONE_HEIGHT),
+}
+
+
 def test_the_headline_says_what_is_so(visit: Visit) -> None:
     headline = visit.page.locator("h1").inner_text()
     assert headline == visit.state.headlines[visit.language]
     assert visit.page.locator("html").get_attribute("lang") == visit.language
+
+
+def test_its_picture_is_small_enough_for_a_document(
+    visit: Visit, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """With --screenshots it goes into docs/images."""
+    folder = IMAGES if request.config.getoption("screenshots") else tmp_path
+    for name, picture in PICTURES.items():
+        if (STATES[picture.state], picture.language) == (visit.state, visit.language):
+            visit.look(width=picture.width, height=picture.height, scheme=picture.scheme)
+            visit.page.evaluate("id => document.getElementById(id)?.scrollIntoView()", picture.heading)
+            visit.page.screenshot(path=folder / name)
+            assert (folder / name).stat().st_size < MOST_BYTES
+
+
+def test_every_state_has_its_picture() -> None:
+    assert {picture.state for picture in PICTURES.values()} == set(STATES)
+    assert {file.name for file in IMAGES.iterdir()} == set(PICTURES)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
