@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from lib.web.translation import CHINESE, ENGLISH
-from tests.browser.chromium import AXE, install, program
+from tests.browser.chromium import running_browser
 from tests.browser.states import STATES, State, served
 from tests.conftest import Servers, making_databases
-from tests.support import needing
 
 DESKTOP, PHONE = 1280, 390
 PHONE_HEIGHT = 844
@@ -36,11 +35,8 @@ class Visit:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # Not for the whole run: while it is there an event loop runs, which no other test may have.
-    with needing(install), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program())
+    with running_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module", params=STATES)
@@ -76,18 +72,6 @@ def visiting(browser: Browser, state: State, address: str, *, language: str, **c
             _cancel_the_password_prompt(page)
         page.goto(address)
         yield visit
-
-
-def violations(page: Page, tags: list[str]) -> list[str]:
-    """What axe-core finds wrong with the page as it is shown: rule, element, and why.
-
-    It comes through the debugging protocol, so the page's policy stays as it is.
-    """
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(f"() => {{ {AXE.read_text()} }}")
-    options = {"runOnly": tags, "resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
-    found = page.evaluate("options => axe.run(options)", options)["violations"]
-    return [f"{rule['id']}: {node['html']} ({node['failureSummary']})" for rule in found for node in rule["nodes"]]
 
 
 def _cancel_the_password_prompt(page: Page) -> None:

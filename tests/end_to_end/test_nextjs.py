@@ -1,6 +1,7 @@
 """The guide for Next.js apps and its example, run by Next.js with the vendor's client against the embedded services."""
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ import psycopg
 import pytest
 from dotenv import dotenv_values
 
+from tests.browser.chromium import running_browser, violations
 from tests.end_to_end.checkout import FAST_TICKS, Dev, copied
 from tests.end_to_end.nextjs import (
     EXAMPLE,
@@ -460,6 +462,18 @@ def test_the_feed_is_in_the_language_of_the_browser(site: Site) -> None:
     english = site.app.get("/", **{"Accept-Language": "en-GB,en;q=0.9,zh;q=0.8"}).text
     assert '<html lang="en">' in english
     assert all(word in english for word in ("Trending topics", "eclipse"))
+
+
+def test_the_feed_is_for_everybody_and_fits_a_phone(site: Site) -> None:
+    with running_browser() as browser:
+        for locale, scheme in itertools.product(("en-GB", "zh-CN"), ("light", "dark")):
+            with browser.new_page(locale=locale, color_scheme=scheme) as page:
+                page.goto(site.app.url)
+                for width in (1280, 390, 320):
+                    page.set_viewport_size({"width": width, "height": 844})
+                    assert page.locator("h1").is_visible()
+                    assert violations(page) == []
+                    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_no_secret_and_no_address_reaches_the_browser(site: Site) -> None:
