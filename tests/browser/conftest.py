@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from lib.web.translation import CHINESE, ENGLISH
-from tests.browser.chromium import running_browser
+from tests.browser.chromium import Scheme, running_browser
 from tests.browser.states import STATES, State, served
 from tests.conftest import Servers, making_databases
 
@@ -28,7 +28,7 @@ class Visit:
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
-    def look(self, *, width: int, height: int = PHONE_HEIGHT, scheme: Any = "light") -> None:
+    def look(self, *, width: int, height: int = PHONE_HEIGHT, scheme: Scheme = "light") -> None:
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.emulate_media(color_scheme=scheme)
 

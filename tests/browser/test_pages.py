@@ -2,21 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser
 
 from lib.web.translation import CHINESE, ENGLISH
 from local.functions import ROOT
-from tests.browser.chromium import violations
+from tests.browser.chromium import SCHEMES, Scheme, violations
 from tests.browser.conftest import DESKTOP, PHONE, PHONE_HEIGHT, Visit, visiting
 from tests.browser.states import STATES, State
 
 IMAGES = ROOT / "docs" / "images"
 MOST_BYTES = 150_000  # of a picture
 
-SCHEMES = ("light", "dark")
 # An early phone's and a desktop's at 200 % (WCAG 1.4.10 and 1.4.4), and either without a zoom.
 WIDTHS = (320, PHONE, DESKTOP // 2, DESKTOP)
 UNFOLD = "document.querySelectorAll('details').forEach(details => details.open = true)"
@@ -37,9 +36,9 @@ STICKING_OUT = """() => {
   return found;
 }"""
 FOCUSABLE = "a[href], summary, [tabindex]"
-FOCUSED = """() => {
+FOCUSED = """selector => {
   const focused = document.activeElement, style = getComputedStyle(focused);
-  const index = [...document.querySelectorAll("a[href], summary, [tabindex]")].indexOf(focused);
+  const index = [...document.querySelectorAll(selector)].indexOf(focused);
   return [index, style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2];
 }"""
 
@@ -49,7 +48,7 @@ class Picture(NamedTuple):
 
     state: str
     language: str
-    scheme: Any
+    scheme: Scheme
     width: int
     height: int
     heading: str = ""
@@ -97,7 +96,7 @@ def test_every_state_has_its_picture() -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
-def test_axe_finds_nothing_to_mend(visit: Visit, width: int, scheme: str) -> None:
+def test_axe_finds_nothing_to_mend(visit: Visit, width: int, scheme: Scheme) -> None:
     visit.look(width=width, scheme=scheme)
     visit.page.evaluate(UNFOLD)
     assert violations(visit.page) == []
@@ -118,14 +117,14 @@ def test_nothing_is_refused_by_the_policy_and_nothing_asked_of_others(visit: Vis
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_what_the_keyboard_reaches_is_outlined(visit: Visit, scheme: str) -> None:
+def test_what_the_keyboard_reaches_is_outlined(visit: Visit, scheme: Scheme) -> None:
     visit.look(width=DESKTOP, scheme=scheme)
     visit.page.evaluate(UNFOLD)
     n_focusable = visit.page.locator(FOCUSABLE).count()
     reached: dict[int, bool] = {}
     for _ in range(n_focusable + 1):  # one press may be at the end of the page
         visit.page.keyboard.press("Tab")
-        index, is_outlined = visit.page.evaluate(FOCUSED)
+        index, is_outlined = visit.page.evaluate(FOCUSED, FOCUSABLE)
         reached[index] = is_outlined
     reached.pop(-1, None)
     assert reached == dict.fromkeys(range(n_focusable), True)
