@@ -331,8 +331,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popu
 -- name: missing_rights
 -- What of those rights the role of the connection lacks on tables that exist.
 SELECT t.name, p.name
-FROM unnest(ARRAY['user_actions', 'user_embeddings', 'recs_popularity', 'recs_models', 'recs_items', 'recs_item_vectors',
-                  'recs_forgotten', 'recs_state', 'content']) WITH ORDINALITY AS t (name, position),
+FROM unnest(ARRAY['user_actions', 'user_embeddings', 'recs_popularity', 'recs_contenders', 'recs_models', 'recs_items',
+                  'recs_item_vectors', 'recs_forgotten', 'recs_state', 'content']) WITH ORDINALITY AS t (name, position),
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS p (name, position)
 WHERE to_regclass(t.name) IS NOT NULL AND (t.name <> 'content' OR p.name = 'SELECT')
   AND NOT has_table_privilege(to_regclass(t.name), p.name)

@@ -57,7 +57,7 @@ class Picture(NamedTuple):
 PICTURES = {
     "init-in-order.png": Picture("init-in-order", ENGLISH, "light", DESKTOP, 1_000),
     "init-unset.png": Picture("init-unset", ENGLISH, "dark", PHONE, PHONE_HEIGHT),
-    "init-wrong.zh-CN.png": Picture("init-wrong", CHINESE, "light", DESKTOP, 1_000),
+    "init-wrong.zh-CN.png": Picture("init-wrong", CHINESE, "light", DESKTOP, 860),
     "init-preview.png": Picture("init-preview", ENGLISH, "light", PHONE, PHONE_HEIGHT),
     "refused.zh-CN.png": Picture("refused", CHINESE, "light", PHONE, 480),
     "status-idle.png": Picture("status-idle", ENGLISH, "dark", DESKTOP, 1_000),

@@ -1,14 +1,16 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from lib.adapters.database import Database
 from lib.adapters.redis_client import RedisClient
+from lib.adapters.schema import grants, missing_rights
 from lib.adapters.services import Services
 from lib.errors import DatabaseForbids, RedisUnavailable
 from lib.jobs.forget_user import forget_user
@@ -37,6 +39,14 @@ def limited_site(site: Site, settings: Settings, make_database: MakeDatabase) ->
         administer(owner_url, fix.partition("\n")[2])
         yield dataclasses.replace(site, services=services)
         services.close()
+
+
+def test_the_rights_that_are_missing_are_those_that_the_shown_sql_grants(settings: Settings) -> None:
+    with limited_role(settings.database_url) as url, closing(Database(url, max_connections=1)) as database:
+        with database.transaction() as connection:
+            missing, granted = missing_rights(connection), grants(connection)
+    tables = r"\b(?:content|(?:user|recs)_\w+)"
+    assert sorted(re.findall(tables, "; ".join(missing))) == sorted(re.findall(tables, granted))
 
 
 def run_every_job(site: Site) -> None:
