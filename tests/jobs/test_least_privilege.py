@@ -42,9 +42,12 @@ def limited_site(site: Site, settings: Settings, make_database: MakeDatabase) ->
 
 
 def test_the_rights_that_are_missing_are_those_that_the_shown_sql_grants(settings: Settings) -> None:
-    with limited_role(settings.database_url) as url, closing(Database(url, max_connections=1)) as database:
-        with database.transaction() as connection:
-            missing, granted = missing_rights(connection), grants(connection)
+    with (
+        limited_role(settings.database_url) as url,
+        closing(Database(url, max_connections=1)) as database,
+        database.transaction() as connection,
+    ):
+        missing, granted = missing_rights(connection), grants(connection)
     tables = r"\b(?:content|(?:user|recs)_\w+)"
     assert sorted(re.findall(tables, "; ".join(missing))) == sorted(re.findall(tables, granted))
 
