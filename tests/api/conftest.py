@@ -1,0 +1,28 @@
+"""What the tests of misconfigurations share."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from lib.settings import Settings
+from local.qstash.server import QStashServer
+from tests.api.misconfiguration import World
+from tests.conftest import MakeDatabase, Servers
+from tests.deployment import serving_deployment
+
+
+@pytest.fixture
+def world(
+    settings: Settings,
+    qstash: QStashServer,
+    servers: Servers,
+    make_database: MakeDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    with serving_deployment() as deployment, ExitStack() as stack:
+        changes: dict[str, Any] = {name.lower(): value for name, value in qstash.environment().items()}
+        settings = dataclasses.replace(settings, app_url=deployment.url, **changes)
+        yield World(settings, deployment, qstash, servers, make_database, monkeypatch, stack)
