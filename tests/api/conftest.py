@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,9 @@ def world(
     servers: Servers,
     make_database: MakeDatabase,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Iterator[World]:
     with serving_deployment() as deployment, ExitStack() as stack:
         changes: dict[str, Any] = {name.lower(): value for name, value in qstash.environment().items()}
         settings = dataclasses.replace(settings, app_url=deployment.url, **changes)
-        yield World(settings, deployment, qstash, servers, make_database, monkeypatch, stack)
+        yield World(settings, deployment, qstash, servers, make_database, monkeypatch, stack, tmp_path)

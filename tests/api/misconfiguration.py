@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,7 +47,9 @@ class World:
     make_database: MakeDatabase
     monkeypatch: pytest.MonkeyPatch
     stack: ExitStack
+    folder: Path  # where the check is started
     variables: Changes = field(init=False)
+    answers: list[str] = field(default_factory=list)  # to calls by hand
 
     def __post_init__(self) -> None:
         self.variables = variables_of(self.settings)
