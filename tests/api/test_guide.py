@@ -13,7 +13,7 @@ import pytest
 from lib.settings import parse_settings
 from local import check
 from tests.api.guide_faults import FAULTS, services_of
-from tests.api.misconfiguration import HTML, Change, Changes, World, ask, text_of
+from tests.api.misconfiguration import HTML, NOBODY, Change, Changes, World, ask, text_of
 from tests.guide import CHINESE, ENGLISH, Section, anchor_of, faults, is_said, read_guide
 
 GUIDES = {"en": read_guide(ENGLISH), "zh-CN": read_guide(CHINESE)}
@@ -78,10 +78,13 @@ class Witnesses:
         return "\n".join(str(letter.get("responseBody")) for letter in answer.json().get("messages", []))
 
     def _as_in_the_guide(self, said: str) -> str:
-        """The address that the guide gives the deployment."""
+        """With the address that the guide gives the deployment."""
         url = self._world.deployment.url
         host = url.removeprefix("http://").replace(":", "-")
-        return said.replace(url, "https://shop.example.com").replace(host, "shop.example.com")
+        names = {url: "https://shop.example.com", NOBODY: "https://shop.example.com", host: "shop.example.com"}
+        for name, instead in names.items():
+            said = said.replace(name, instead)
+        return said
 
 
 def quotations(section: Section) -> list[tuple[str, str]]:
