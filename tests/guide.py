@@ -20,11 +20,6 @@ class Block:
     marks: tuple[str, ...]
     lines: tuple[str, ...]
 
-    @property
-    def commands(self) -> str:
-        """Without what is for people alone."""
-        return "\n".join(re.sub(r"\s*(?:^|\s)#\s.*", "", line) for line in self.lines)
-
 
 @dataclass(frozen=True)
 class Section:
@@ -37,13 +32,10 @@ class Section:
         found = re.findall(r"^```(\w+) ?(.*)\n((?:.*\n)*?)```$", self.text, re.MULTILINE)
         return [Block(language, tuple(marks.split()), tuple(body.splitlines())) for language, marks, body in found]
 
-    def blocks_of(self, language: str, *marks: str) -> list[Block]:
-        return [block for block in self.blocks if block.language == language and set(marks) <= set(block.marks)]
-
 
 def read_guide(path: Path) -> list[Section]:
+    """No line in a block may begin with #."""
     parts = re.split(r"^(#+) (.+)\n", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    # A shell comment at a line's beginning would be taken for a heading.
     return [Section(len(parts[n]), parts[n + 1], parts[n + 2]) for n in range(1, len(parts), 3)]
 
 

@@ -83,6 +83,13 @@ def with_a_read_only_redis(world: World) -> Changes:
     return changes
 
 
+def without_a_signing_key(world: World) -> Changes:
+    changes = {"QSTASH_NEXT_SIGNING_KEY": ""}
+    world.deployment.deploy(services_of(world, changes))
+    publish(world, TICK)
+    return changes
+
+
 def with_a_message_by_hand(world: World) -> Changes:
     world.deployment.deploy(services_of(world, {}))
     publish(world, {"action": "drain"})
@@ -173,6 +180,7 @@ FAULTS: dict[str, Change] = {
     "Actions vanish: Redis evicts": with_eviction,
     "Postgres has no pgvector": lambda world: {"DATABASE_URL": world.limited_role(world.make_database())},
     "The dead letter queue fills with 489": with_a_message_by_hand,
+    "A signing key is missing": without_a_signing_key,
     "The keys were rolled": rolled(2),
     "The keys are swapped": swapped("QSTASH_CURRENT_SIGNING_KEY", "QSTASH_NEXT_SIGNING_KEY"),
     "It was signed for another address": with_functions_of(NEXT_PUBLIC_APP_URL="https://www.shop.example.com"),

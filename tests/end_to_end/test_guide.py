@@ -21,7 +21,7 @@ def steps_of(guide: Path) -> list[tuple[str, tuple[str, ...]]]:
         before: Block | None = None
         for block in section.blocks:
             if block.language == "sh" and "run" in block.marks:
-                steps.append((block.commands, ()))
+                steps.append(("\n".join(block.lines), ()))
             elif "output" in block.marks:
                 assert before is not None
                 assert "run" in before.marks, "there is output of a command that isn't run"
