@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from lib.core.defaults import AUTHOR_SHARE, HISTORY_LENGTH, INTEREST_HALF_LIFE_DAYS, NEW_PER_PAGE, TOPIC_SHARE
+from lib.core.defaults import AUTHOR_SHARE, HISTORY_LENGTH, NEW_PER_PAGE, TOPIC_SHARE
 from lib.core.half_lives import position_of
 from lib.errors import SettingsError
 from lib.setting_fixes import how_to_set
@@ -70,7 +70,7 @@ class Settings:
     database_max_connections: int = 4
     action_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     history_length: int = HISTORY_LENGTH
-    interest_half_life_days: float = INTEREST_HALF_LIFE_DAYS
+    interest_half_life_days: float | None = None  # None: as it was learned
     popularity_half_life_hours: float | None = None  # None: chosen by replaying the log
     model_max_age_hours: float = 12.0
     model_max_actions: int = 1_000_000

@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """One version of what is learned. `skipped`: rows of content whose vector had another size than most. The last two
-    are of lib/core/half_lives.py and (JSON) of lib/core/ranker/learned.py."""
+    """One version of what is learned. `skipped`: rows of content whose vector had another size than most. `position` is
+    of lib/core/half_lives.py, `learned` JSON of lib/core/ranker/learned.py."""
 
     version: int
     built_at: datetime
     actions: int
     items: int
     skipped: int
+    interest_half_life_days: float
     position: float
     learned: str
 
@@ -42,6 +43,7 @@ class UnfinishedModel:
 
     version: int
     built_at: datetime
+    interest_half_life_days: float
     learned: str | None
 
 
@@ -105,6 +107,7 @@ def add_model(
     built_at: datetime,
     actions: int,
     skipped: int,
+    interest_half_life_days: float,
     learned_map: NDArray[np.floating],
     text_projection: TextProjection | None,
 ) -> int:
@@ -120,6 +123,7 @@ def add_model(
         "actions": actions,
         "items": len(content_ids),
         "skipped": skipped,
+        "interest_half_life_days": interest_half_life_days,
         "learned_map": learned_map.astype("<f4").tobytes(),
         "text_projection": None if axes is None else axes.astype("<f4").tobytes(),
     }

@@ -206,7 +206,7 @@ WHERE c.available AND cardinality(c.topics) > 0 AND p.as_of >= %(since)s
 
 -- name: active_model
 -- None where another release built it.
-SELECT version, built_at, actions, items, skipped, half_life_position, learned FROM recs_models
+SELECT version, built_at, actions, items, skipped, interest_half_life_days, half_life_position, learned FROM recs_models
 WHERE active AND size = %(size)s AND format = %(format)s
 
 -- name: count_actions
@@ -231,8 +231,10 @@ SELECT content_id, vector FROM (
 WHERE number %% %(one_in)s = 0 ORDER BY number
 
 -- name: add_model
-INSERT INTO recs_models (built_at, size, format, actions, items, skipped, learned_map, text_projection)
-VALUES (%(built_at)s, %(size)s, %(format)s, %(actions)s, %(items)s, %(skipped)s, %(learned_map)s, %(text_projection)s)
+INSERT INTO recs_models (built_at, size, format, actions, items, skipped, interest_half_life_days, learned_map,
+                         text_projection)
+VALUES (%(built_at)s, %(size)s, %(format)s, %(actions)s, %(items)s, %(skipped)s, %(interest_half_life_days)s,
+        %(learned_map)s, %(text_projection)s)
 RETURNING version
 
 -- name: put_learned
@@ -241,7 +243,7 @@ UPDATE recs_models SET half_life_position = %(position)s, learned = %(learned)s
 WHERE version = %(version)s AND NOT active
 
 -- name: unfinished_model
-SELECT m.version, m.built_at, m.learned
+SELECT m.version, m.built_at, m.interest_half_life_days, m.learned
 FROM recs_models m JOIN recs_state s ON s.name = %(name)s AND s.value = m.version::text
 WHERE NOT m.active AND m.size = %(size)s AND m.format = %(format)s
 

@@ -108,6 +108,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS recs_items_by_content ON recs_items (version, 
 -- in which format (lib/core/defaults.py) a model is stored: what has another one counts as no model.
 ALTER TABLE recs_items ADD COLUMN IF NOT EXISTS circle bytea;
 ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS text_projection bytea;
+ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS interest_half_life_days double precision;
 ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS format integer;
 
 -- Who asked to be forgotten, so that what arrives late doesn't bring him back. A keyed hash names nobody.
@@ -123,4 +124,4 @@ CREATE TABLE IF NOT EXISTS recs_state (
     value text NOT NULL
 );
 INSERT INTO recs_state VALUES ('hash_key', gen_random_uuid()::text || gen_random_uuid()::text) ON CONFLICT DO NOTHING;
-INSERT INTO recs_state VALUES ('schema', '5') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+INSERT INTO recs_state VALUES ('schema', '6') ON CONFLICT (name) DO UPDATE SET value = excluded.value;

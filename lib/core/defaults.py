@@ -14,7 +14,7 @@ EMBEDDING_SIZE = LEARNED_SIZE + TEXT_SIZE
 CO_READ_SIZE = 64  # dimensions of the ranker's own item vectors, beside the projected text
 # Of what is stored of a model: another one's features, weights and packed vectors mean something else, so it counts as
 # none. Raise it with any of them.
-MODEL_FORMAT = 2
+MODEL_FORMAT = 3
 TEXT_SHARE = 0.3  # of the text's cosine in the similarity of two items that have both blocks
 
 INTEREST_HALF_LIFE_DAYS = 30.0

@@ -21,6 +21,7 @@ from lib.core.ranker.site import Site
 from lib.core.taste.new_items import UserTastes, user_tastes
 from lib.jobs.gather_items import Basis, gather_circles, gather_items, gather_rows, with_later_content
 from lib.jobs.gather_reads import gather_reads, personal_candidates
+from lib.jobs.tuning import interest_half_life_days
 
 
 @dataclass(frozen=True)
@@ -84,5 +85,5 @@ def _tastes(site: Site, basis: Basis, circles: Vectors) -> UserTastes | None:
         content,
         circles,
         site.now,
-        half_life_seconds=basis.settings.interest_half_life_days * DAY,
+        half_life_seconds=interest_half_life_days(basis.settings, basis.model) * DAY,
     )

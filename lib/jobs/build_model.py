@@ -85,7 +85,7 @@ def _learn_tastes(services: Services, now: datetime, actions: int, deadline: Dea
         training.log,
         now.timestamp(),
         training.text,
-        half_life_seconds=services.settings.interest_half_life_days * DAY,
+        half_life_days=services.settings.interest_half_life_days,
         may_continue=_for_a_share(deadline),
     )
     with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
@@ -97,6 +97,7 @@ def _learn_tastes(services: Services, now: datetime, actions: int, deadline: Dea
             built_at=now,
             actions=actions,
             skipped=skipped,
+            interest_half_life_days=taste.half_life_days,
             learned_map=taste.learned_map,
             text_projection=projection,
         )
@@ -121,7 +122,7 @@ def _learn_items(services: Services, unfinished: UnfinishedModel, deadline: Dead
         now,
         training.text,
         items.vectors[items.rows(training.content_ids)],
-        half_life_seconds=services.settings.interest_half_life_days * DAY,
+        half_life_seconds=unfinished.interest_half_life_days * DAY,
         may_continue=_for_a_share(deadline),
     )
     learned = replace(learned_from_text(unfinished.learned), new_items=new_items if projection else None)

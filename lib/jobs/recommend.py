@@ -13,9 +13,9 @@ from lib.adapters.database import Connection
 from lib.adapters.embedding_store import read_active_model
 from lib.adapters.services import Services
 from lib.core.diversity import VARIED, Variety, varied
-from lib.core.half_lives import DEFAULT_POSITION
 from lib.errors import OutOfTime, PostgresUnavailable, RecommenderError, RedisUnavailable
 from lib.jobs.document import LIST_LENGTH, Document, document_of
+from lib.jobs.tuning import popularity_position
 from lib.log_lines import line, log
 from lib.settings import Settings
 from lib.time_limit import time_limit
@@ -94,7 +94,7 @@ def popular_items(services: Services, *, language: str | None, now: datetime) ->
     """The most popular content of now, no page of one topic, with its decayed sum as the score; what nobody has met yet
     counts as new."""
     with services.database.transaction() as connection:
-        decay = decay_parameters(now.timestamp(), popularity_position(connection, services.settings))
+        decay = decay_parameters(now.timestamp(), _position(connection, services.settings))
         contents = read_popular(connection, n=VARIED, language=language, decay=decay)
     shares = services.settings.topic_share, services.settings.author_share
     variety = Variety([content.topics for content in contents], None, *shares)
@@ -107,12 +107,9 @@ def _popular_item(content: PopularContent) -> Document:
     return {"content_id": content.content_id, "score": round(content.popularity, 6), "source": source}
 
 
-def popularity_position(connection: Connection, settings: Settings) -> float:
-    """How fast popularity decays: as the settings say, else as was learned."""
-    if settings.popularity_position is not None:
-        return settings.popularity_position
-    model = read_active_model(connection)
-    return DEFAULT_POSITION if model is None or model.position is None else model.position
+def _position(connection: Connection, settings: Settings) -> float:
+    model = read_active_model(connection) if settings.popularity_position is None else None
+    return popularity_position(settings, model)
 
 
 def _go_on(services: Services, without: str, error: RecommenderError) -> None:

@@ -18,6 +18,7 @@ from lib.core.half_lives import DEFAULT_POSITION, half_life_at
 from lib.core.ranker.kinds import shares_of_kinds
 from lib.core.schedules import JOBS
 from lib.errors import RecommenderError
+from lib.jobs.tuning import interest_half_life_days
 from lib.settings import Settings
 from lib.time_limit import seconds_left, time_limit
 
@@ -151,7 +152,7 @@ def _tuning(settings: Settings, model: Model | None) -> Section:
     return {
         "popularity_half_life_hours": _hours(position),
         "popularity_half_life_chosen_by": chosen_by,
-        "interest_half_life_days": settings.interest_half_life_days,
+        "interest_half_life_days": round(interest_half_life_days(settings, model), 2),
         "history_length": settings.history_length,
         "action_weights": dict(settings.action_weights),
     }

@@ -12,7 +12,7 @@ the next part (lib/jobs/publish_part.py). Nothing but what is stored says what i
 or run at the same time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
@@ -40,7 +40,7 @@ from lib.core.taste.learned_map import map_users
 from lib.jobs.build_model import next_stage
 from lib.jobs.publish_part import publish_next_part
 from lib.jobs.run import Deadline, Summary
-from lib.settings import Settings
+from lib.jobs.tuning import interest_half_life_days
 
 READ_UNTIL = "embeddings_read_until"
 STAGE_SECONDS = 40.0  # for a further stage of learning: on the largest sites one takes that long, on others less
@@ -78,7 +78,7 @@ def _update_users(
     services: Services, model: Model, now: datetime, deadline: Deadline, *, begun: bool
 ) -> tuple[int, int]:
     """How many users were updated and how many are left. The first chunk is always done, unless work has `begun`."""
-    settings = services.settings
+    settings, half_life_days = services.settings, interest_half_life_days(services.settings, model)
     with services.database.transaction(seconds=60, vectors=True) as connection:
         since = datetime.fromisoformat(read_state(connection, READ_UNTIL) or "1970-01-01T00:00:00+00:00")
         users = read_users_to_update(connection, since=since, overlap=RECEIPT_OVERLAP, version=model.version)
@@ -90,7 +90,9 @@ def _update_users(
         with services.database.transaction(seconds=60, vectors=True) as connection:
             share_forgetting(connection)
             events = read_histories(connection, user_ids=chunk, length=settings.history_length)
-            active, embeddings = embed_users(events, items, learned_map, settings, now=now)
+            active, embeddings = embed_users(
+                events, items, learned_map, settings.action_weights, half_life_days=half_life_days, now=now
+            )
             write_user_embeddings(
                 connection, user_ids=active, embeddings=embeddings, version=model.version, now=datetime.now(UTC)
             )
@@ -106,8 +108,9 @@ def embed_users(
     events: Sequence[Event],
     items: ItemVectors,
     learned_map: NDArray[np.float64],
-    settings: Settings,
+    action_weights: Mapping[str, float],
     *,
+    half_life_days: float,
     now: datetime,
 ) -> tuple[list[str], NDArray[np.float32]]:
     """The users of `events`, in order of id, and their embeddings (n, d): a decayed sum of what they read, mapped to
@@ -117,10 +120,10 @@ def embed_users(
     embeddings = user_embeddings(
         np.array([position[event.user_id] for event in events], dtype=np.intp),
         items.rows([event.content_id for event in events]),
-        np.array([settings.action_weights[event.action] for event in events]),
+        np.array([action_weights[event.action] for event in events]),
         np.array([now.timestamp() - event.occurred_at for event in events]),
         items.vectors,
         n_users=len(users),
-        half_life_seconds=settings.interest_half_life_days * 86_400,
+        half_life_seconds=half_life_days * 86_400,
     )
     return users, map_users(embeddings, learned_map)

@@ -109,6 +109,7 @@ def _add_model(connection: Connection, rng: np.random.Generator, count: int, met
         built_at=built_at,
         actions=count,
         skipped=0,
+        interest_half_life_days=30.0,
         learned_map=np.eye(EMBEDDING_SIZE),
         text_projection=TextProjection(np.zeros(CONTENT_SIZE, np.float32), axes),
     )

@@ -41,7 +41,11 @@ class _Learned:
 
     training: Training
     taste: Taste
-    half_life_seconds: float  # of interests
+
+    @property
+    def half_life_seconds(self) -> float:
+        """Of interests."""
+        return self.taste.half_life_days * SECONDS_PER_DAY
 
 
 def rank_cut(cut: Cut, content: Content | None, *, alone: bool, settings: Settings = DEFAULTS) -> Iterator[Ranking]:
@@ -95,9 +99,8 @@ def _log(cut: Cut) -> Log:
 
 def _learn(cut: Cut, content: Content | None, settings: Settings) -> _Learned:
     training = training_at_cut(cut, content)
-    half_life_seconds = settings.interest_half_life_days * SECONDS_PER_DAY
-    taste = learn_taste(training.log, cut.now, training.text, half_life_seconds=half_life_seconds)
-    return _Learned(training, taste, half_life_seconds)
+    days = settings.interest_half_life_days
+    return _Learned(training, learn_taste(training.log, cut.now, training.text, half_life_days=days))
 
 
 def _by_ranker(cut: Cut, learned: _Learned, settings: Settings) -> Iterator[Indices]:

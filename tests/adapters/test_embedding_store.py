@@ -59,6 +59,7 @@ def add(
         built_at=built_at,
         actions=7,
         skipped=2,
+        interest_half_life_days=30.0,
         learned_map=np.eye(size),
         text_projection=projection,
     )
@@ -91,7 +92,14 @@ def test_a_version_is_read_only_once_it_is_active(connection: Connection) -> Non
     write_learned(connection, version, position=2.25, learned="{}")
     activate_model(connection, version)
     assert read_active_model(connection) == Model(
-        version=version, built_at=NOW, actions=7, items=2, skipped=2, position=2.25, learned="{}"
+        version=version,
+        built_at=NOW,
+        actions=7,
+        items=2,
+        skipped=2,
+        interest_half_life_days=30.0,
+        position=2.25,
+        learned="{}",
     )
 
 
@@ -142,9 +150,9 @@ def test_content_vectors_of_some_are_those_of_one_size(connection: Connection) -
 def test_what_is_learned_of_the_ranking_is_added_to_a_version_until_it_is_active(connection: Connection) -> None:
     assert read_unfinished_model(connection) is None
     abandoned, version = add(connection, ["a"]), add(connection, ["b"])
-    assert read_unfinished_model(connection) == UnfinishedModel(version, NOW, learned=None)
+    assert read_unfinished_model(connection) == UnfinishedModel(version, NOW, 30.0, learned=None)
     write_learned(connection, version, position=2.25, learned='{"first": 1}')
-    assert read_unfinished_model(connection) == UnfinishedModel(version, NOW, learned='{"first": 1}')
+    assert read_unfinished_model(connection) == UnfinishedModel(version, NOW, 30.0, learned='{"first": 1}')
     activate_model(connection, version)
     assert read_unfinished_model(connection) is None
     write_learned(connection, version, position=3.25, learned='{"late": 2}')

@@ -45,6 +45,7 @@ def add(connection: Connection, site: Site, *, built_at: float = NOW) -> int:
         built_at=at(built_at),
         actions=7,
         skipped=0,
+        interest_half_life_days=30.0,
         learned_map=np.eye(EMBEDDING_SIZE),
         text_projection=None,
     )

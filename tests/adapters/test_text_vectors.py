@@ -27,6 +27,7 @@ def add_version(connection: Connection, raw: np.typing.NDArray[np.float32] | Non
         built_at=datetime.now(UTC),
         actions=0,
         skipped=0,
+        interest_half_life_days=30.0,
         learned_map=np.eye(EMBEDDING_SIZE),
         text_projection=projection,
     )

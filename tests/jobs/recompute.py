@@ -28,7 +28,6 @@ from lib.core.taste.learning import item_vectors
 from lib.core.taste.new_items import UserTastes, learn_new_item_taste, user_tastes
 from lib.jobs.document import LIST_LENGTH
 from lib.jobs.gather_training import Training, training_of
-from lib.settings import Settings
 from tests.jobs.site import Site
 
 Items = list[dict[str, Any]]
@@ -86,7 +85,7 @@ def _tastes(
 ) -> UserTastes:
     """Learned anew from the whole log as of the building, and applied to everybody."""
     assert known.new_items is not None
-    built_at, half_life_seconds = model.built_at.timestamp(), Settings().interest_half_life_days * DAY
+    built_at, half_life_seconds = model.built_at.timestamp(), model.interest_half_life_days * DAY
     vectors = item_vectors(at_building.log, at_building.text)
     taste, circles = learn_new_item_taste(
         at_building.log,

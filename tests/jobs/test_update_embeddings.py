@@ -1,3 +1,4 @@
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -6,6 +7,7 @@ from numpy.typing import NDArray
 from pgvector import Vector
 
 from lib.adapters.embedding_store import Model, read_active_model, read_item_vectors, read_learned_map
+from lib.adapters.services import Services
 from lib.core.defaults import EMBEDDING_SIZE
 from lib.core.taste.learned_map import map_users
 from lib.jobs.build_model import model_is_due
@@ -124,7 +126,14 @@ def test_an_action_that_was_committed_while_a_run_was_under_way_is_not_passed_ov
 
 
 MODEL = Model(
-    version=1, built_at=datetime(2030, 1, 1, tzinfo=UTC), actions=100, items=10, skipped=0, position=2.5, learned="{}"
+    version=1,
+    built_at=datetime(2030, 1, 1, tzinfo=UTC),
+    actions=100,
+    items=10,
+    skipped=0,
+    interest_half_life_days=30.0,
+    position=2.5,
+    learned="{}",
 )
 
 
@@ -190,3 +199,31 @@ def test_the_same_log_gives_the_same_embeddings_whatever_order_it_came_in(reader
     readers.embed()
     users = embeddings(readers)
     np.testing.assert_allclose(users["ann"][0], users["bob"][0], atol=1e-6)
+
+
+def test_interests_fade_as_the_log_teaches_and_as_a_setting_says(
+    readers: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ann read a drama two days after a comedy."""
+    readers.act(action("ann", "comedy1", days_ago=3), action("ann", "drama1", days_ago=1))
+    monkeypatch.setattr("lib.core.taste.learning.choose_interest_half_life", lambda *_, **__: 0.25)
+    forget_models(readers)
+    readers.embed()
+    learned = embedding_of(readers, "ann")
+    assert readers.query("SELECT interest_half_life_days FROM recs_models WHERE active") == [(0.25,)]
+    for days, same in ((0.25, True), (100.0, False)):
+        settings = dataclasses.replace(readers.services.settings, interest_half_life_days=days)
+        told = Site(Services(settings), readers.redis)
+        forget_models(told)
+        told.embed()
+        assert np.allclose(embedding_of(told, "ann"), learned, atol=1e-6) == same
+        told.services.close()
+
+
+def forget_models(site: Site) -> None:
+    site.query("DELETE FROM recs_models")
+
+
+def embedding_of(site: Site, user_id: str) -> NDArray[np.float32]:
+    vector, _, _ = embeddings(site)[user_id]
+    return vector
