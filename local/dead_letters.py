@@ -11,6 +11,7 @@ from lib.adapters.dead_letters import DeadLetters, SetAsideBatch, StoredLetter
 from lib.adapters.services import Services
 from lib.errors import RecommenderError
 from local.configuration import read_configuration
+from local.problem import as_lines
 
 RAW_SHOWN = 200
 
@@ -26,7 +27,7 @@ def main() -> int:
             return 0
         return _settle(services.dead_letters, set(options.ids), puts_back=options.command == "put-back")
     except RecommenderError as error:
-        print(f"❌ {settings.redact(error.message)}\n   → {error.fix}")
+        print(as_lines(error, settings))
         return 1
     finally:
         services.close()

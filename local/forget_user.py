@@ -11,6 +11,7 @@ from lib.errors import RecommenderError
 from lib.jobs.forget_user import forget_user
 from lib.jobs.run import Deadline
 from local.configuration import read_configuration
+from local.problem import as_lines
 
 
 def main() -> int:
@@ -26,7 +27,7 @@ def main() -> int:
         settings.require("DATABASE_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN")
         forgotten = forget_user(services, options.user_id, Deadline.after(options.seconds))
     except RecommenderError as error:
-        print(f"❌ {settings.redact(error.message)}\n   → {error.fix} Then run this again.")
+        print(f"{as_lines(error, settings)}\n   → Then run this again.")
         return 1
     finally:
         services.close()

@@ -46,8 +46,8 @@ def test_what_his_like_read_most_beyond_the_first_page_gets_its_last_place() -> 
 
 def test_what_stands_far_down_is_no_discovery() -> None:
     lift = np.full(300, -np.inf)
-    lift[[119, 120]] = 1.0, 2.0
-    assert with_discovery(np.arange(300), lift)[PAGE - 1] == 119
+    lift[[129, 130]] = 1.0, 2.0
+    assert with_discovery(np.arange(300), lift)[PAGE - 1] == 129
 
 
 def test_a_list_of_one_page_or_whose_items_his_like_do_not_know_stays_as_it_is() -> None:

@@ -194,7 +194,7 @@ def test_a_command_that_does_not_say_what_is_meant_does_nothing(
         pytest.param({"UPSTASH_REDIS_REST_TOKEN": "a-wrong-one"}, "❌ Redis refused", id="a wrong token"),
     ],
 )
-def test_what_keeps_it_from_its_work_is_one_line_with_its_mend(
+def test_what_keeps_it_from_its_work_is_said_with_its_mend(
     run: Run,
     capsys: Output,
     redis_credentials: tuple[str, str],
@@ -204,8 +204,9 @@ def test_what_keeps_it_from_its_work_is_one_line_with_its_mend(
 ) -> None:
     assert run(*arguments, **changes) == 1
     captured = capsys.readouterr()
-    first, second = captured.out.splitlines()
+    first, second, *block = captured.out.splitlines()
     assert first.startswith(said)
     assert second.startswith("   → ")
+    assert all(line.startswith("     ") for line in block)
     assert "a-wrong-one" not in captured.out + captured.err
     assert redis_credentials[1] not in captured.out + captured.err
