@@ -44,9 +44,9 @@ def faults(sections: list[Section]) -> list[Section]:
 
 
 def is_said(quotation: str, words: str) -> bool:
-    """Whether one line of the words has what is quoted."""
-    pattern = ".*?".join(re.escape(part) for part in quotation.split("…"))
-    return re.search(pattern, words) is not None
+    """Whether one line of the words has what is quoted. How wide a table's columns are is no matter."""
+    pattern = ".*?".join(re.escape(part) for part in re.sub(" +", " ", quotation).split("…"))
+    return re.search(pattern, re.sub(" +", " ", words)) is not None
 
 
 def anchor_of(heading: str) -> str:

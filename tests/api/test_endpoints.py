@@ -222,7 +222,7 @@ def test_the_status_page_shows_how_the_ranking_is_tuned(services: Services, redi
     serve_a_ranker(Site(services, redis))
     redis.close()
     page = get(status, Accept="text/html").body
-    assert b"learned from 200 replayed users, NDCG@20 +0.100 against popularity" in page
+    assert b"learned from 200 replays of users, NDCG@20 +0.100 against popularity" in page
     assert b"36 hours, chosen by replaying the log" in page
     assert re.search(rb"It goes by</dt><dd>(what|how) [^()]+ \(\d+ %\), ", page)
 

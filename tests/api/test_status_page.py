@@ -83,7 +83,7 @@ def test_where_all_is_well_it_says_so_first(status: dict[str, Any]) -> None:
         "Pending actions 1,234",
         "In flight 7",
         "Lists found in the cache 96 %",
-        "learned from 200 replayed users, NDCG@20 +0.012 against popularity",
+        "learned from 200 replays of users, NDCG@20 +0.012 against popularity",
         "how popular content is (60 %), what goes with what he read (40 %)",
         "36 hours , chosen by replaying the log",
         "like=3 skip=-0.5",
