@@ -54,7 +54,7 @@ def plots(status: Mapping[str, Any]) -> dict[str, Plot]:
     failed = [sum(job["failed"] for job in hour["jobs"].values()) for hour in hours]
     drawn = [
         Plot("applied", Text("Actions applied an hour"), applied, f"{max(applied):,}", _in_words(hours, applied)),
-        Plot("failed", Text("Runs that failed an hour"), failed, f"{max(failed):,}", _in_words(hours, failed), "bad"),
+        Plot("failed", Text("Failed runs an hour"), failed, f"{max(failed):,}", _in_words(hours, failed), "bad"),
     ]
     for name in JOBS:
         longest = [hour["jobs"][name]["longest_ms"] for hour in hours]

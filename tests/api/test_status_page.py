@@ -163,7 +163,7 @@ def test_a_model_of_an_older_release_and_no_model_have_a_page_too(status: dict[s
     status["tuning"] |= {"popularity_half_life_hours": None, "popularity_half_life_chosen_by": "setting"}
     words = words_of(page_of(status))
     assert "similarity and popularity: too little to learn from yet, or no gain" in words
-    assert "no time: it never decays , set by POPULARITY_HALF_LIFE_HOURS".replace(" ,", ",") in words.replace(" ,", ",")
+    assert "never: it does not decay , set by POPULARITY_HALF_LIFE_HOURS".replace(" ,", ",") in words.replace(" ,", ",")
     assert "Ranking and item vectors never" in words_of(page_of(status | {"model": None}))
 
 
