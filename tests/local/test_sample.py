@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -89,6 +90,24 @@ def test_users_keep_to_their_tastes(services: Services, environment: dict[str, s
     actions = [json.loads(raw) for raw in services.queue.claim().elements]
     topics = [action["content_id"].split("-")[1] for action in actions if action["user_id"] == "sample-user-0"]
     assert topics.count("travel") > len(topics) / 2
+
+
+def test_another_start_with_the_same_data_adds_nothing_to_the_past(
+    services: Services, environment: dict[str, str]
+) -> None:
+    totals = []
+    for _ in range(2):
+        with SampleTraffic(environment):
+            eventually(lambda: services.queue.count_pending() >= FIRST_ACTIONS)
+        totals.append(process_user_actions(services, Deadline.after(60)))
+    assert totals[0]["duplicates"] == 0
+    assert totals[1]["duplicates"] == FIRST_ACTIONS
+
+
+def test_content_of_a_topic_is_more_alike_than_that_of_two() -> None:
+    topics = ("music", "travel")
+    music, travel = (np.array([sample.embedding(topic, number) for number in range(9)]) for topic in topics)
+    assert (music[:4] @ music[4:].T).mean() > 4 * abs((music @ travel.T).mean())
 
 
 def test_one_topic_of_each_language_trends(services: Services, environment: dict[str, str]) -> None:
