@@ -15,6 +15,7 @@ from lib.jobs.check_configuration import Inspection, inspect
 from lib.jobs.checks.check import Check
 from lib.web.translation import CHINESE, ENGLISH, translate
 from local.configuration import read_configuration
+from local.problem import mend_lines
 
 SIGNS = {"ok": "✅", "warning": "⚠️", "error": "❌"}
 COLOURS = {"warning": "33", "error": "31"}  # yellow, red
@@ -56,9 +57,8 @@ def _lines(check: Check, language: str, coloured: bool) -> list[str]:
     colour = COLOURS[check.status] if coloured and check.status != "ok" else ""
     lines = [f"{SIGNS[check.status]} {_painted(translate(check.message, language), colour)}"]
     if check.fix:
-        words, *block = translate(check.fix, language).splitlines()
-        lines.append(f"   → {words}")
-        lines += [f"     {_painted(line, FAINT if coloured else '')}" for line in block]
+        faint = FAINT if coloured else ""
+        lines += mend_lines(translate(check.fix, language), paint=lambda line: _painted(line, faint))
     return lines
 
 

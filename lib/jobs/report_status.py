@@ -14,11 +14,11 @@ from lib.adapters.embedding_store import Model, count_embeddings, read_active_mo
 from lib.adapters.services import Services
 from lib.core.attention import notices
 from lib.core.counts import HOUR_SECONDS, Counts, hit_rate, job_counts, last_hours
-from lib.core.half_lives import DEFAULT_POSITION, half_life_at
+from lib.core.half_lives import half_life_at
 from lib.core.ranker.kinds import shares_of_kinds
 from lib.core.schedules import JOBS
 from lib.errors import RecommenderError
-from lib.jobs.tuning import interest_half_life_days
+from lib.jobs.tuning import interest_half_life_days, popularity_position
 from lib.settings import Settings
 from lib.time_limit import seconds_left, time_limit
 
@@ -142,15 +142,10 @@ def _weights(ranker: Section | None) -> dict[str, float] | None:
 
 def _tuning(settings: Settings, model: Model | None) -> Section:
     """What is in force now, and whether the environment, the replay of the log, or nobody chose it."""
-    if settings.popularity_position is not None:
-        position, chosen_by = settings.popularity_position, "setting"
-    elif model is None or model.position is None or model.learned is None:
-        position, chosen_by = DEFAULT_POSITION, "default"
-    else:
-        position = model.position
-        chosen_by = "replay" if json.loads(model.learned)["trained"]["slices"] else "default"
+    was_replayed = model is not None and json.loads(model.learned)["trained"]["slices"]
+    chosen_by = "setting" if settings.popularity_position is not None else "replay" if was_replayed else "default"
     return {
-        "popularity_half_life_hours": _hours(position),
+        "popularity_half_life_hours": _hours(popularity_position(settings, model)),
         "popularity_half_life_chosen_by": chosen_by,
         "interest_half_life_days": round(interest_half_life_days(settings, model), 2),
         "history_length": settings.history_length,
