@@ -1,6 +1,5 @@
 """The functions that QStash calls, and the two pages, served on this machine, so that its deliveries arrive."""
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
@@ -10,6 +9,7 @@ from lib.adapters.services import Services
 from lib.core.schedules import BATCH_PROCESS_PATH, REFRESH_PATH, WARM_PATH
 from lib.web import endpoints
 from lib.web.edge import Application, Environ, StartResponse, keyed_application, signed_application
+from tests.support import in_a_thread
 
 HANDLERS = {
     BATCH_PROCESS_PATH: endpoints.batch_process,
@@ -53,14 +53,8 @@ class Deployment:
 @contextmanager
 def serving_deployment() -> Iterator[Deployment]:
     deployment = Deployment()
-    thread = threading.Thread(target=deployment.server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with in_a_thread(deployment.server):
         yield deployment
-    finally:
-        deployment.server.shutdown()
-        thread.join()
-        deployment.server.server_close()
 
 
 class _Server(ThreadingMixIn, WSGIServer):

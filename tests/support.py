@@ -1,9 +1,11 @@
 """Helpers that several tests share."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from socketserver import BaseServer
 from typing import TypeVar
 
 import pytest
@@ -22,6 +24,19 @@ def eventually(condition: Callable[[], T], timeout: float = 10) -> T:
             raise AssertionError(f"did not become true within {timeout:g} s")
         time.sleep(0.02)
     return value
+
+
+@contextmanager
+def in_a_thread(server: BaseServer) -> Iterator[None]:
+    """The server answers in a thread of its own, and is closed at the end."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def variables_of(settings: Settings) -> dict[str, str]:

@@ -1,5 +1,4 @@
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +10,7 @@ from lib.adapters import redis_client
 from lib.adapters.action_queue import ActionQueue
 from lib.adapters.redis_client import RedisClient
 from lib.errors import RedisUnavailable
+from tests.support import in_a_thread
 
 
 @contextmanager
@@ -35,14 +35,8 @@ def http_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[st
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
+    with in_a_thread(server):
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_commands_and_scripts_answer_what_redis_answers(redis: RedisClient) -> None:

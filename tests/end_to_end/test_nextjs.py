@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -33,7 +32,7 @@ from tests.end_to_end.nextjs import (
     install,
     serving,
 )
-from tests.support import eventually, needing
+from tests.support import eventually, in_a_thread, needing
 
 TOPICS = {"en": ("eclipse", "cooking", "music", "travel"), "zh": ("日食", "烹饪", "音乐", "旅行")}
 POSTS_A_TOPIC = 6
@@ -397,14 +396,9 @@ def answering(status: int, document: object) -> Iterator[tuple[str, list[tuple[s
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", requests
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with in_a_thread(server):
+        yield f"http://127.0.0.1:{server.server_port}", requests
 
 
 def test_the_commands_of_the_guide_show_that_it_works(site: Site) -> None:

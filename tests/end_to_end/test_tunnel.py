@@ -6,7 +6,6 @@ a call came from. `vercel dev` overwrites those headers.
 
 import json
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from local.stack import Stack, running_stack
 from local.vercel import cli
 from local.vercel.dev import vercel_dev
 from tests.end_to_end.checkout import free_port
-from tests.support import needing
+from tests.support import in_a_thread, needing
 
 PATH = "/api/actions/batch-process"
 BODY = json.dumps({"action": "ping"}).encode()
@@ -49,12 +48,9 @@ def tunnel(target: str, host: str) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with in_a_thread(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module", params=[local_server, vercel_dev], ids=["scripts dev", "vercel dev"])

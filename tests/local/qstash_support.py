@@ -11,6 +11,7 @@ from qstash import QStash
 
 from local.qstash import QStashServer
 from local.qstash.messages import Draft, draft_message
+from tests.support import in_a_thread
 
 # 2026-01-01 00:00:30 UTC: half a minute from the next run of `* * * * *`.
 START = 1_767_225_630.0
@@ -99,15 +100,11 @@ class Endpoint:
 @contextmanager
 def serving_endpoint() -> Iterator[Endpoint]:
     endpoint = Endpoint()
-    thread = threading.Thread(target=endpoint.server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield endpoint
-    finally:
-        endpoint.open.set()
-        endpoint.server.shutdown()
-        thread.join()
-        endpoint.server.server_close()
+    with in_a_thread(endpoint.server):
+        try:
+            yield endpoint
+        finally:
+            endpoint.open.set()
 
 
 @contextmanager

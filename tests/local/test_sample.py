@@ -18,7 +18,7 @@ from lib.jobs.run import Deadline
 from lib.settings import Settings
 from local import sample
 from local.sample import FIRST_ACTIONS, SampleTraffic, add_content
-from tests.support import eventually
+from tests.support import eventually, in_a_thread
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -48,12 +48,9 @@ def app(jobs: list[tuple[str, str]]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    with in_a_thread(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
