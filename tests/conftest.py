@@ -165,6 +165,6 @@ def deployed_services(qstash_services: Services) -> Iterator[Services]:
     """The same at an address where the functions answer, so that what QStash delivers arrives."""
     with serving_deployment() as deployment:
         services = Services(dataclasses.replace(qstash_services.settings, app_url=deployment.url))
+        deployment.afterwards.callback(services.close)
         deployment.deploy(services)
         yield services
-        services.close()

@@ -1,7 +1,7 @@
 """The functions that QStash calls, and the two pages, served on this machine, so that its deliveries arrive."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -20,9 +20,14 @@ PAGES = {"/api/init": endpoints.init, "/api/status": endpoints.status}
 
 
 class Deployment:
-    """At `url`; answers 404 until `deploy` says with which services."""
+    """At `url`; answers 404 until `deploy` says with which services.
 
-    def __init__(self) -> None:
+    What answers is closed by `afterwards`, when nothing is being answered any more: a client that is closed in the
+    middle of a connect leaves the socket open.
+    """
+
+    def __init__(self, afterwards: ExitStack) -> None:
+        self.afterwards = afterwards
         self.applications: dict[str, Application] = {}
         self.server = make_server("127.0.0.1", 0, self._answer, _Server, _Silent)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -52,9 +57,10 @@ class Deployment:
 
 @contextmanager
 def serving_deployment() -> Iterator[Deployment]:
-    deployment = Deployment()
-    with in_a_thread(deployment.server):
-        yield deployment
+    with ExitStack() as afterwards:
+        deployment = Deployment(afterwards)
+        with in_a_thread(deployment.server):
+            yield deployment
 
 
 class _Server(ThreadingMixIn, WSGIServer):

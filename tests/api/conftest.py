@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Iterator[World]:
-    with serving_deployment() as deployment, ExitStack() as stack:
+    with serving_deployment() as deployment:
         changes: dict[str, Any] = {name.lower(): value for name, value in qstash.environment().items()}
         settings = dataclasses.replace(settings, app_url=deployment.url, **changes)
-        yield World(settings, deployment, qstash, servers, make_database, monkeypatch, stack, tmp_path)
+        yield World(settings, deployment, qstash, servers, make_database, monkeypatch, deployment.afterwards, tmp_path)

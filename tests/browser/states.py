@@ -87,9 +87,8 @@ class State:
 @contextmanager
 def served(state: State, servers: Servers, make_database: MakeDatabase, schema_template: str) -> Iterator[str]:
     """The address of the state's page."""
-    with ExitStack() as stack:
-        qstash = stack.enter_context(QStashServer())
-        deployment = stack.enter_context(serving_deployment())
+    with QStashServer() as qstash, serving_deployment() as deployment:
+        stack = deployment.afterwards
         settings = complete_settings(empty_redis(servers), make_database(schema_template))
         given: dict[str, Any] = {name.lower(): value for name, value in qstash.environment().items()}
         services = Services(replace(settings, app_url=deployment.url, **given))

@@ -29,11 +29,11 @@ def deployment() -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def services(qstash_services: Services, deployment: Deployment) -> Iterator[Services]:
+def services(qstash_services: Services, deployment: Deployment) -> Services:
     """With an address that answers 404 until something is deployed there."""
     services = Services(dataclasses.replace(qstash_services.settings, app_url=deployment.url))
-    yield services
-    services.close()
+    deployment.afterwards.callback(services.close)
+    return services
 
 
 def look(services: Services, *, sends: bool = True) -> Check | None:
