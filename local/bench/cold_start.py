@@ -13,9 +13,11 @@ import tempfile
 from pathlib import Path
 
 from local.bench.figure import Figure, seconds
+from local.bench.stack import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 REPEATS = 9
+QUICK_REPEATS = 1
 
 IMPORT = """
 import importlib.util, sys
@@ -30,7 +32,7 @@ def app(environ, start_response):
 """
 
 
-def cold_start() -> list[Figure]:
+def cold_start(bench: Bench) -> list[Figure]:
     """A figure for each function. It and the bare one take turns, so that both meet the same noise."""
     with tempfile.TemporaryDirectory(prefix="recs-bench-") as folder:
         bare = Path(folder) / "bare.py"
@@ -38,7 +40,10 @@ def cold_start() -> list[Figure]:
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": folder}
         figures = []
         for file in sorted(ROOT.glob("api/**/*.py")):
-            pairs = [(_seconds_of(file, environment), _seconds_of(bare, environment)) for _ in range(REPEATS)]
+            pairs = [
+                (_seconds_of(file, environment), _seconds_of(bare, environment))
+                for _ in range(QUICK_REPEATS if bench.quick else REPEATS)
+            ]
             value, against = (statistics.median(column) * 1000 for column in zip(*pairs, strict=True))
             name = f"cold start of {file.relative_to(ROOT)}"
             figures.append(Figure(name, value, "ms", "a bare WSGI function", against, value / against, "<= 12"))

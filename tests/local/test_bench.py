@@ -1,0 +1,56 @@
+"""scripts/bench at sizes that show that it works. Its figures mean nothing here, and no test looks at them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.bench import table
+from local.bench.figure import Figure
+from local.bench.main import BENCHMARKS
+
+ROOT = Path(__file__).resolve().parents[2]
+FIELDS = {"name", "value", "unit", "against", "against_value", "ratio", "target"}
+
+
+@pytest.fixture(scope="module")
+def quick() -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", "import sys; from local.bench.main import main; sys.exit(main())"]
+    return subprocess.run([*command, "--quick", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_every_benchmark_answers_figures(quick: "subprocess.CompletedProcess[str]") -> None:
+    assert quick.returncode == 0, quick.stderr
+    figures = json.loads(quick.stdout)
+    assert {frozenset(figure) for figure in figures} == {frozenset(FIELDS)}
+    assert len({figure["name"] for figure in figures}) == len(figures) >= len(BENCHMARKS)
+    for figure in figures:
+        assert figure["ratio"] == pytest.approx(figure["value"] / figure["against_value"])
+        assert figure["value"] > 0
+
+
+def test_progress_is_told_apart_from_the_figures(quick: "subprocess.CompletedProcess[str]") -> None:
+    told = [line for line in quick.stderr.splitlines() if "measuring" in line]
+    assert told == [f"[{number}/{len(BENCHMARKS)}] measuring {name} ..." for number, name in enumerate(BENCHMARKS, 1)]
+
+
+def test_the_table_goes_between_the_marks_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(table.PAGE.read_text())
+    monkeypatch.setattr(table, "PAGE", page)
+    for name in ("first", "second"):
+        table.write_into_page(table.as_table([Figure(name, 1.0, "s", "another", 2.0, 0.5, "<= 1")]))
+    text = page.read_text()
+    assert "| second | 1 s | another: 2 | 0.50 | <= 1 |" in text
+    assert "| first |" not in text
+
+
+def test_a_page_without_the_marks_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text("# nothing here\n")
+    monkeypatch.setattr(table, "PAGE", page)
+    with pytest.raises(ValueError, match=r"performance\.md lacks the marks"):
+        table.write_into_page("a table")
+    assert page.read_text() == "# nothing here\n"
