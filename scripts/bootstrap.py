@@ -19,11 +19,13 @@ REQUIREMENTS = {
     "local": ["requirements.txt", "local/requirements.txt"],
     "vercel": ["requirements.txt", "local/requirements.txt", "local/vercel/requirements.txt"],
     "evaluate": ["requirements.txt", "local/requirements.txt", "local/evaluation/requirements.txt"],
+    "bench": ["requirements.txt", "local/requirements.txt", "local/bench/requirements.txt"],
     "tests": [
         "requirements.txt",
         "local/requirements.txt",
         "local/vercel/requirements.txt",
         "local/evaluation/requirements.txt",
+        "local/bench/requirements.txt",
         "tests/requirements.txt",
     ],
 }

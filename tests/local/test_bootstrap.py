@@ -18,9 +18,10 @@ FILES = (
     "local/requirements.txt",
     "local/vercel/requirements.txt",
     "local/evaluation/requirements.txt",
+    "local/bench/requirements.txt",
     "tests/requirements.txt",
 )
-LAST = {"local": FILES[1], "vercel": FILES[2], "evaluate": FILES[3], "tests": FILES[4]}
+LAST = dict(zip(("local", "vercel", "evaluate", "bench", "tests"), FILES[1:], strict=True))
 
 
 class Restarted(Exception):
