@@ -35,7 +35,7 @@ def main() -> int:
             figures += BENCHMARKS[name](bench)
     print(json.dumps([asdict(figure) for figure in figures], indent=2) if options.json else as_table(figures))
     if options.write:
-        write_into_page(as_table(figures))
+        write_into_page(figures)
     return 0
 
 
@@ -44,7 +44,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--only", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="show that it works; the figures mean nothing")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md, with a picture")
     help_ = "of the site that lists are computed on, with 2 users each and 50 actions a user (%(default)s)"
     parser.add_argument("--contents", type=int, default=10_000, metavar="N", help=help_)
     return parser.parse_args()

@@ -2,43 +2,31 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from xml.sax.saxutils import escape
 
 from local.evaluation.compare import OURS, Comparison
 from local.evaluation.metrics import Figures, pool
 from local.evaluation.report import conclude, label
+from local.svg import bar, document, text, vertical
 
 WIDTH, LABELS, PANEL, GAP = 880, 196, 300, 52
 TOP, ROW, BAR = 92, 38, 20
 PANELS = {"warm": "all items", "tail": "without the 50 most read lately"}
-_STYLE = """
-  text { font: 13px system-ui, "Segoe UI", sans-serif; fill: #1f2933 } .title { font-size: 16px; font-weight: 600 }
-  .soft { fill: #616e7c; font-size: 12px } .page { fill: #ffffff } .grid { stroke: #d9dfe5 } .error { stroke: #1f2933 }
-  .bar { fill: #9fb3c8 } .ours { fill: #2680c2 } .end { text-anchor: end } .middle { text-anchor: middle }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #e4e7eb } .soft { fill: #9aa5b1 } .page { fill: #161b22 } .grid { stroke: #323f4b }
-    .error { stroke: #e4e7eb } .bar { fill: #52667a } .ours { fill: #4098d7 }
-  }
-"""
 
 
 def draw(comparison: Comparison) -> str:
     """For each list a bar of its NDCG with the standard error, for all items and for the tail."""
     names = list(comparison.lists)
     height = TOP + ROW * len(names) + 62
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img"><style>{_STYLE}</style><rect class="page" width="{WIDTH}" height="{height}"/>',
-        _text(20, 34, conclude(comparison).sentence, "title"),
-    ]
+    parts: list[str] = []
     for row, name in enumerate(names):
-        parts.append(_text(LABELS - 12, TOP + ROW * row + BAR - 5, label(comparison, name), "end"))
+        parts.append(text(LABELS - 12, TOP + ROW * row + BAR - 5, label(comparison, name), "end"))
     for position, (part, title) in enumerate(PANELS.items()):
         figures = [pool(comparison.lists[name], part) for name in names]
         left = LABELS + position * (PANEL + GAP)
-        parts += [_text(left, 70, f"NDCG@20, {title}", "soft"), *_panel(left, names, figures)]
+        parts += [text(left, 70, f"NDCG@20, {title}", "soft"), *_panel(left, names, figures)]
     note = f"Users with a history: {conclude(comparison).users:,}. Lines: ± one standard error."
-    return "\n".join([*parts, _text(LABELS, height - 14, note, "soft"), "</svg>\n"])
+    parts.append(text(LABELS, height - 14, note, "soft"))
+    return document(WIDTH, height, conclude(comparison).sentence, parts)
 
 
 def _panel(left: int, names: Sequence[str], figures: Sequence[Figures | None]) -> Iterator[str]:
@@ -46,8 +34,8 @@ def _panel(left: int, names: Sequence[str], figures: Sequence[Figures | None]) -
     step = _step(max((one.ndcg + one.error for one in figures if one), default=0.0))
     for tick in range(5):
         x = left + PANEL * tick / 4
-        yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 10}" y2="{bottom}"/>'
-        yield _text(x, bottom + 18, f"{tick * step:.3g}", "soft middle")
+        yield vertical(x, TOP - 10, bottom)
+        yield text(x, bottom + 18, f"{tick * step:.3g}", "soft middle")
     for row, (name, one) in enumerate(zip(names, figures, strict=True)):
         if one:
             yield from _bar(left, TOP + ROW * row, one, PANEL / (4 * step), "ours" if name == OURS else "bar")
@@ -56,7 +44,7 @@ def _panel(left: int, names: Sequence[str], figures: Sequence[Figures | None]) -
 def _bar(left: int, y: int, one: Figures, scale: float, style: str) -> Iterator[str]:
     end, middle = left + one.ndcg * scale, y + BAR / 2
     low, high = max(end - one.error * scale, left), end + one.error * scale
-    yield f'<rect class="{style}" x="{left}" y="{y}" width="{end - left:.1f}" height="{BAR}" rx="2"/>'
+    yield bar(left, y, end - left, BAR, style)
     path = f"M{low:.1f} {middle}H{high:.1f}M{low:.1f} {middle - 4}v8M{high:.1f} {middle - 4}v8"
     yield f'<path class="error" fill="none" stroke-width="1.5" d="{path}"/>'
 
@@ -66,7 +54,3 @@ def _step(largest: float) -> float:
     wanted = max(largest, 1e-3) / 4
     magnitude = 10.0 ** math.floor(math.log10(wanted))
     return next(unit * magnitude for unit in (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if unit * magnitude >= wanted)
-
-
-def _text(x: float, y: float, text: str, style: str) -> str:
-    return f'<text class="{style}" x="{x:.1f}" y="{y}">{escape(text)}</text>'
