@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socketserver import BaseServer
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -24,6 +24,18 @@ def eventually(condition: Callable[[], T], timeout: float = 10) -> T:
             raise AssertionError(f"did not become true within {timeout:g} s")
         time.sleep(0.02)
     return value
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[str]:
+    """From now on one longer with every call of that method."""
+    calls, function = list[str](), getattr(owner, name)
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        calls.append(name)
+        return function(*arguments, **named)
+
+    monkeypatch.setattr(owner, name, call)
+    return calls
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from lib.adapters.database import QUERIES, Connection
+from lib.adapters.database import QUERIES, Connection, Database, array_literal
 from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.diversity import Topics, topics_of
 
@@ -39,9 +39,10 @@ def read_popular(
     return [PopularContent(content_id, sum_, topics_of(topics)) for content_id, sum_, topics in rows]
 
 
-def read_allowed(connection: Connection, content_ids: Sequence[str]) -> set[str]:
+def read_allowed(database: Database, content_ids: Sequence[str]) -> set[str]:
     """Those of `content_ids` that may be shown."""
-    rows = connection.execute(QUERIES["allowed"], {"content_ids": list(content_ids)})
+    given = {"content_ids": array_literal(content_ids)}
+    rows = database.read(QUERIES["available"], given) or database.read(QUERIES["allowed"], given)
     return {content_id for (content_id,) in rows}
 
 

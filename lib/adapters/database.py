@@ -3,10 +3,10 @@
 import math
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -24,10 +24,13 @@ GRACE_SECONDS = 0.5  # the server ends a statement itself, with a better message
 # A function frozen inside a transaction must not hold its locks: the server ends it after this.
 IDLE_SECONDS = 20
 
-_SET_TIMEOUTS = """
-SELECT set_config('statement_timeout', %(statement)s, true),
-       set_config('idle_in_transaction_session_timeout', %(idle)s, true)
-"""
+R = TypeVar("R")
+
+# Each goes to the server at once with what it bounds, in one round trip. Poolers in transaction mode let that through,
+# and keep none of it: what is set ends with the transaction, and several statements sent at once are one.
+_BEGIN = b"""
+BEGIN; SET LOCAL statement_timeout = %d; SET LOCAL idle_in_transaction_session_timeout = %d"""
+_READ = b"SET LOCAL statement_timeout = %(statement_timeout)s;\n"
 
 
 def load_queries(path: Path) -> dict[str, bytes]:
@@ -43,6 +46,12 @@ def load_queries(path: Path) -> dict[str, bytes]:
 
 
 QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
+
+
+def array_literal(texts: Sequence[str]) -> str:
+    """A text[] as Postgres reads it: as a parameter cheaper than a list, each of whose elements the client looks at."""
+    quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
+    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -85,51 +94,79 @@ class Database:
 
         With `vectors` the connection reads and writes pgvector's type.
         """
-        if not self._free.acquire(timeout=seconds_left(seconds)):
-            raise PostgresUnavailable(Text("Every database connection of this process is busy."))
-        try:
-            with translated_errors():
-                connection = self._begin(seconds)
-                try:
-                    if vectors:
-                        _register_vectors(connection)
-                    yield connection
-                    connection.commit()
-                except REFUSALS:
-                    self._roll_back(connection)
-                    raise
-                except psycopg.Error:
-                    connection.close()  # which rolls back; the next one may reach a server that does better
-                    raise
-                except BaseException:
-                    self._roll_back(connection)
-                    raise
-                finally:
-                    self._put_back(connection)
-        finally:
-            self._free.release()
+        with self._permit(seconds), translated_errors():
+            connection, _ = self._start(_begin, seconds)
+            try:
+                if vectors:
+                    _register_vectors(connection)
+                yield connection
+                connection.commit()
+            except REFUSALS:
+                self._roll_back(connection)
+                raise
+            except psycopg.Error:
+                connection.close()  # which rolls back; the next one may reach a server that does better
+                raise
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            finally:
+                self._put_back(connection)
+
+    def read(
+        self, query: bytes, parameters: Mapping[str, Any], *, seconds: float = STATEMENT_SECONDS
+    ) -> list[tuple[Any, ...]]:
+        """The rows of one statement that changes nothing, in one round trip. It doesn't outlive `seconds`.
+
+        It may run twice: what isn't answered on a kept connection is asked again on a new one.
+        """
+
+        def run(connection: Connection, seconds: float) -> list[tuple[Any, ...]]:
+            cursor = psycopg.ClientCursor(connection)  # the server's takes no parameters for two statements at once
+            cursor.execute(_READ + query, {**parameters, "statement_timeout": _milliseconds(seconds)})
+            cursor.nextset()
+            return cursor.fetchall()
+
+        with self._permit(seconds), translated_errors():
+            connection, rows = self._start(run, seconds)
+            self._put_back(connection)
+            return rows
 
     def close(self) -> None:
         with self._lock:
             while self._idle:
                 self._idle.pop().close()
 
-    def _begin(self, seconds: float) -> Connection:
-        """A connection whose transaction has begun. A kept one may have died since: then a new one is made."""
+    @contextmanager
+    def _permit(self, seconds: float) -> Iterator[None]:
+        """To use one of the connections."""
+        if not self._free.acquire(timeout=seconds_left(seconds)):
+            raise PostgresUnavailable(Text("Every database connection of this process is busy."))
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    def _start(self, work: Callable[[Connection, float], R], seconds: float) -> tuple[Connection, R]:
+        """A connection, and what the first work on it came to. A kept one may have died since: then a new one is made,
+        and the work done there."""
         if (kept := self._take_idle()) is not None:
             kept.patience = min(KEPT_SECONDS, seconds_left(seconds) / 2)
             try:
-                return _bounded(kept, seconds)
+                return _done(kept, work, seconds)
+            except errors.QueryCanceled:
+                raise  # which the server has said: it lives
             except (psycopg.OperationalError, psycopg.InternalError):
                 self.close()  # a failover has left the other kept ones behind too
         made = self._connect()
         made.patience = seconds  # a pooler lets whoever has logged in wait for a server connection
-        return _bounded(made, seconds)
+        return _done(made, work, seconds)
 
     def _connect(self) -> Connection:
         try:
             return Connection.connect(
                 self._url,
+                autocommit=True,  # a transaction is begun by its own statement, with its bounds
                 connect_timeout=math.ceil(seconds_left(CONNECT_SECONDS)),
                 prepare_threshold=None,  # poolers in transaction mode know no prepared statements
                 application_name="recommendations",
@@ -161,16 +198,24 @@ class Database:
                 self._idle.append(connection)
 
 
-def _bounded(connection: Connection, seconds: float) -> Connection:
-    """Begins a transaction whose statements the server ends after `seconds`, or when the caller's time is spent."""
+def _done(connection: Connection, work: Callable[[Connection, float], R], seconds: float) -> tuple[Connection, R]:
     try:
-        statement_ms = math.ceil(seconds_left(seconds) * 1000)  # never 0, which would mean no bound at all
-        connection.execute(_SET_TIMEOUTS, {"statement": f"{statement_ms}ms", "idle": f"{IDLE_SECONDS}s"})
+        answer = work(connection, seconds)
     except BaseException:
         connection.close()
         raise
     connection.patience = seconds
-    return connection
+    return connection, answer
+
+
+def _begin(connection: Connection, seconds: float) -> None:
+    """Begins a transaction whose statements the server ends after `seconds`, or when the caller's time is spent."""
+    connection.execute(_BEGIN % (_milliseconds(seconds), IDLE_SECONDS * 1000))
+
+
+def _milliseconds(seconds: float) -> int:
+    """Of what is left; never 0, which would mean no bound at all."""
+    return math.ceil(seconds_left(seconds) * 1000)
 
 
 def _register_vectors(connection: Connection) -> None:

@@ -64,6 +64,10 @@ SELECT content_id, language, coalesce(published_at, updated_at) AS published_at 
 UNION ALL
 SELECT content_id, NULL, NULL FROM recs_popularity WHERE NOT EXISTS (SELECT FROM content)
 
+-- name: available
+-- Of these contents. Where it finds one, the app has filled content, and `allowed` would say no more.
+SELECT content_id FROM content WHERE available AND content_id = ANY(%(content_ids)s)
+
 -- name: allowed
 SELECT content_id FROM ({recommendable}) r WHERE content_id = ANY(%(content_ids)s)
 

@@ -27,7 +27,7 @@ def recommend(services: Services, *, user_id: str, n: int, language: str | None,
     """The document of /api/recommend. Redis may be away; without Postgres only a cached list can be served."""
     cached, generation = (None, None) if language is not None else _cached_list(services, user_id)
     if cached is not None:
-        return _first(_still_allowed(services, cached), n, source="cache")
+        return _first(_still_allowed(services, cached, n), n, source="cache")
     document = _compute(services, user_id=user_id, language=language, now=now)
     if document is None:
         uses_cache = generation is not None
@@ -47,14 +47,23 @@ def _cached_list(services: Services, user_id: str) -> tuple[Document | None, str
         return None, None
 
 
-def _still_allowed(services: Services, document: Document) -> Document:
+def _still_allowed(services: Services, document: Document, n: int) -> Document:
+    """With n of its items that may still be shown, or all of those. The first n are nearly always enough to look at."""
+    items, shown = document["items"], list[Document]()
+    for part in (items[:n], items[n:]):
+        if part and len(shown) < n:
+            shown += _allowed_of(services, part)
+    return {**document, "items": shown}
+
+
+def _allowed_of(services: Services, items: list[Document]) -> list[Document]:
     try:
-        with time_limit(PATIENCE_SECONDS), services.database.transaction() as connection:
-            allowed = read_allowed(connection, [item["content_id"] for item in document["items"]])
+        with time_limit(PATIENCE_SECONDS):
+            allowed = read_allowed(services.database, [item["content_id"] for item in items])
     except (PostgresUnavailable, OutOfTime) as error:
         _go_on(services, "a cached list served unchecked", error)
-        return document
-    return {**document, "items": [item for item in document["items"] if item["content_id"] in allowed]}
+        return items
+    return [item for item in items if item["content_id"] in allowed]
 
 
 def _compute(services: Services, *, user_id: str, language: str | None, now: datetime) -> Document | None:
@@ -74,7 +83,7 @@ def _cold_start(
 ) -> Document:
     cached = _cached_cold_start(services) if uses_cache else None
     if cached is not None:
-        document = {**_still_allowed(services, cached), "user_id": user_id}
+        document = {**_still_allowed(services, cached, n), "user_id": user_id}
     else:
         items = popular_items(services, language=language, now=now)
         document = document_of(user_id, items, source="cold_start", now=now)

@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,17 +13,25 @@ from lib.adapters.catalogue import (
     read_allowed,
     read_popular,
 )
-from lib.adapters.database import Connection
+from lib.adapters.database import Connection, Database
 from lib.adapters.item_store import read_items
 from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.half_lives import position_of
 from lib.core.popularity import carry
 from lib.core.ranker.half_life import blend_weights
 from lib.core.ranker.items import log_popularity
+from tests.conftest import MakeDatabase
 
 NOW = 1_700_000_000.0
 HOUR = 3600.0
 DECAY = decay_parameters(NOW, position_of(36.0))
+
+
+@pytest.fixture
+def database(make_database: MakeDatabase, schema_template: str) -> Iterator[Database]:
+    """An empty one with our schema."""
+    with closing(Database(make_database(schema_template), max_connections=1)) as database:
+        yield database
 
 
 def at(seconds: float) -> datetime:
@@ -77,7 +87,6 @@ def available_ids(connection: Connection, *content_ids: str, language: str | Non
 
 def test_while_content_is_wholly_empty_what_the_log_knows_may_be_shown(connection: Connection) -> None:
     add_popularity(connection, "known", 1.0)
-    assert read_allowed(connection, ["known", "unknown"]) == {"known"}
     assert shown_ids(connection) == ["known"]
     assert available_ids(connection, "known", "unknown") == ["known"]
     assert popular_ids(connection) == ["known"]
@@ -88,10 +97,31 @@ def test_once_content_has_one_row_only_available_rows_may_be_shown(connection: C
     add_popularity(connection, "known", 1.0)
     add_content(connection, "filled", available=available)
     shown = ["filled"] if available else []
-    assert read_allowed(connection, ["known", "filled"]) == set(shown)
     assert shown_ids(connection) == shown
     assert available_ids(connection, "known", "filled") == shown
     assert popular_ids(connection) == shown
+
+
+STRANGE = ['"', "\\", '\\"', "{}", "a,b", "NULL", "", " ", "'", "%s %(x)s", "$1", "ü 中 🎬", "a\nb", "--", ";"]
+
+
+@pytest.mark.parametrize("content_id", STRANGE)
+def test_what_is_allowed_is_asked_by_whatever_id_the_app_gave(database: Database, content_id: str) -> None:
+    with database.transaction() as connection:
+        add_content(connection, content_id)
+        add_content(connection, "hidden", available=False)
+    assert read_allowed(database, ["hidden", content_id, "absent"]) == {content_id}
+    assert read_allowed(database, [each for each in [*STRANGE, "hidden"] if each != content_id]) == set()
+
+
+def test_while_content_is_wholly_empty_what_the_log_knows_is_allowed(database: Database) -> None:
+    with database.transaction() as connection:
+        add_popularity(connection, "known", 1.0)
+    assert read_allowed(database, ["known", "unknown"]) == {"known"}
+    assert read_allowed(database, []) == set()
+    with database.transaction() as connection:
+        add_content(connection, "hidden", available=False)
+    assert read_allowed(database, ["known", "unknown", "hidden"]) == set()
 
 
 def test_a_language_keeps_what_is_in_another_or_in_none_out(connection: Connection) -> None:

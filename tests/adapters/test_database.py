@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from lib.adapters import database as database_module
-from lib.adapters.database import QUERIES, Connection, Database
+from lib.adapters.database import QUERIES, Connection, Database, array_literal
 from lib.errors import DatabaseForbids, PostgresUnavailable, RecommenderError, SchemaMissing
 from tests.adapters.roles import administer, limited_role
 from tests.conftest import MakeDatabase, Servers
-from tests.support import eventually
+from tests.support import count_calls, eventually
 
 LIBRARY = Path(database_module.__file__).parents[1]
 
@@ -86,6 +86,71 @@ def test_a_connection_that_dies_in_a_transaction_is_said_and_the_next_one_works(
         connection.execute("SELECT 1")
     write(database, "kept")
     assert notes(database) == ["kept"]
+
+
+READ_NOTES = b"SELECT note FROM notes ORDER BY note"
+
+
+def read_process_id(database: Database) -> int:
+    [(found,)] = database.read(b"SELECT pg_backend_pid()", {})
+    return int(found)
+
+
+def test_a_read_answers_its_rows_and_keeps_its_connection(database: Database) -> None:
+    write(database, "it's \\ 100 %")
+    given = {"note": "it's \\ 100 %", "texts": array_literal(['a"b', "c\\", "NULL"])}
+    rows = database.read(b"SELECT note, %(texts)s::text[] FROM notes WHERE note = %(note)s", given)
+    assert rows == [("it's \\ 100 %", ['a"b', "c\\", "NULL"])]
+    assert database.read(b"SELECT FROM notes WHERE note = %(note)s", {"note": "another"}) == []
+    kept = read_process_id(database)
+    with database.transaction() as connection:
+        assert process_id(connection) == kept
+
+
+def test_a_read_is_one_round_trip_and_a_transaction_needs_one_to_begin_and_one_to_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_process_id(database)
+    trips = count_calls(monkeypatch, Connection, "wait")
+    database.read(READ_NOTES, {})
+    assert len(trips) == 1
+    write(database, "kept")
+    assert len(trips) == 1 + 3
+
+
+def test_a_read_finds_its_kept_connection_dead_and_asks_on_a_new_one(database: Database, url: str) -> None:
+    write(database, "kept")
+    died = read_process_id(database)
+    administer(url, f"SELECT pg_terminate_backend({died}, 5000)")
+    assert database.read(READ_NOTES, {}) == [("kept",)]
+    assert read_process_id(database) != died
+
+
+def test_a_read_that_takes_too_long_is_ended_by_the_server_and_not_tried_again(database: Database, url: str) -> None:
+    administer(url, "CREATE SEQUENCE tries")
+    kept = read_process_id(database)
+    with pytest.raises(PostgresUnavailable, match="statement timeout"):
+        database.read(b"SELECT nextval('tries'), pg_sleep(60)", {}, seconds=0.1)
+    assert database.read(b"SELECT last_value FROM tries", {}) == [(1,)]
+    assert read_process_id(database) != kept, "what failed is closed"
+
+
+def test_what_bounds_a_read_bounds_no_later_statement_on_its_connection(database: Database) -> None:
+    database.read(b"SELECT 1", {}, seconds=0.1)
+    with database.transaction() as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("20s",)
+    with psycopg.connect(database._url, autocommit=True) as another:
+        [untouched] = another.execute("SHOW statement_timeout").fetchall()
+    [kept] = database._idle
+    assert kept.execute("SHOW statement_timeout").fetchall() == [untouched]
+
+
+def test_a_read_of_what_is_not_there_says_so_and_the_next_one_works(database: Database) -> None:
+    with pytest.raises(SchemaMissing, match="absent"):
+        database.read(b"SELECT FROM absent", {})
+    with pytest.raises(psycopg.errors.SyntaxError):
+        database.read(b"SELEC 1", {})
+    assert [database.read(READ_NOTES, {}) for _ in range(3)] == [[]] * 3
 
 
 def test_there_are_never_more_connections_than_allowed(database: Database) -> None:

@@ -38,6 +38,8 @@ from tests.support import eventually
 
 ROOT = Path(__file__).parents[2]
 
+READ = b"SELECT note FROM notes WHERE note = %(note)s"
+
 MakePooler = Callable[..., PgBouncer]
 MakeSite = Callable[..., Site]
 
@@ -219,6 +221,23 @@ def test_drains_at_once_over_a_small_pool_lose_nothing_and_apply_nothing_twice(
     assert drains[0].count_waiting() == (0, 0)
     assert_popularity_follows_from_the_log(drains[0])
     assert len(pooler.servers(settings.database_url)) <= 2
+
+
+def test_reads_and_transactions_take_turns_on_the_server_connections_of_a_small_pool(
+    make_pooler: MakePooler, url: str
+) -> None:
+    pooler = make_pooler(default_pool_size=1)
+
+    def write_and_read(thread: int) -> None:
+        for number in range(5):
+            note = f"{thread} {number}"
+            assert database.read(READ, {"note": note}) == []
+            write(database, note)
+            assert database.read(READ, {"note": note}) == [(note,)]
+
+    with closing(Database(pooler.url(url), max_connections=8)) as database, ThreadPoolExecutor(16) as threads:
+        list(threads.map(write_and_read, range(16)))
+    assert len(pooler.servers(url)) == 1
 
 
 # No state of a session
@@ -403,6 +422,17 @@ def test_a_pooler_that_ends_within_a_drain_loses_nothing(
     pooler.start()
     assert site.drain()["applied"] == 2
     assert_popularity_follows_from_the_log(site)
+
+
+def test_a_read_asks_again_where_its_pooler_was_restarted(make_pooler: MakePooler, url: str) -> None:
+    pooler = make_pooler(default_pool_size=1)
+    with closing(Database(pooler.url(url), max_connections=3)) as database:
+        write(database, "kept")
+        for _ in range(2):
+            assert database.read(READ, {"note": "kept"}) == [("kept",)]
+            pooler.stop()
+            pooler.start()
+        assert database.read(READ, {"note": "it's %"}) == []
 
 
 # A pooler that is full

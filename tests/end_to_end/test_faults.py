@@ -495,7 +495,7 @@ POSTGRES = {
     "cuts connections": Row(lambda deployment: deployment.postgres.give("cut"), "Postgres doesn't answer"),
     "hangs": Row(lambda deployment: deployment.postgres.give("hang"), "Postgres doesn't answer.*time"),
     "hangs at the first statement": Row(
-        lambda deployment: deployment.postgres.give("hang", at=b"set_config"), "Postgres doesn't answer.*time"
+        lambda deployment: deployment.postgres.give("hang", at=b"SET LOCAL"), "Postgres doesn't answer.*time"
     ),
 }
 
@@ -655,6 +655,28 @@ def test_a_kept_connection_on_which_nobody_answers_any_more_costs_no_caller_his_
     assert calls["cached"].answer.json.get("source") == "cache", calls["cached"].answer.json
     assert max(timed.seconds for timed in calls.values()) < 8.0
     pushed.assert_all_are_applied_once()
+
+
+def close_connections(postgres: PostgresProxy) -> None:
+    postgres.refuse()
+    postgres.mend()
+
+
+LOST = {"nobody answers any more": PostgresProxy.freeze, "the other end has closed": close_connections}
+
+
+@pytest.mark.parametrize("lose", LOST.values(), ids=LOST.keys())
+def test_a_cached_list_is_checked_though_every_kept_connection_is_one_on_which(
+    deployment: Deployment, lose: Callable[[PostgresProxy], object]
+) -> None:
+    """What a failover leaves behind shows nothing that has become unavailable, with the bounds of the product."""
+    cache_lists(deployment.site, ["guest"])
+    keep_connections(deployment.services, 4)
+    deployment.site.query("UPDATE content SET available = false WHERE content_id = 'item 5'")
+    lose(deployment.postgres)
+    answer = timed(lambda: deployment.recommend("guest"))
+    assert (answer.answer.json["source"], answer.answer.json["items"]) == ("cache", [])
+    assert answer.seconds < recommend_module.PATIENCE_SECONDS + SLACK_SECONDS
 
 
 def test_the_connections_that_a_failover_left_behind_do_not_spend_the_time_of_a_call_one_after_the_other(

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from pgvector import Vector
 
+from lib.adapters.database import Connection
+from lib.adapters.redis_client import RedisClient
 from lib.adapters.services import Services
 from lib.errors import PostgresUnavailable
 from lib.jobs.rank_lists import rank_lists
@@ -15,6 +17,7 @@ from lib.jobs.refresh_cold_start import refresh_cold_start
 from lib.jobs.run import Deadline
 from lib.settings import Settings
 from tests.jobs.site import Site, action
+from tests.support import count_calls
 
 GENRES = ("comedy", "drama")
 CONTENT = {f"{genre}{number}" for genre in GENRES for number in range(5)}
@@ -68,6 +71,28 @@ def test_a_list_is_computed_from_the_log_and_then_cached(readers: Site) -> None:
     assert cached["source"] == "cache"
     assert (cached["items"], cached["generated_at"]) == (computed["items"], computed["generated_at"])
     assert 0 < readers.redis.execute("TTL", "recommend:user:ann") <= 7_200
+
+
+def test_a_cached_read_is_one_round_trip_to_each_service(readers: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers.act(action("ann", "comedy0"))
+    items = readers.recommend("ann")["items"]
+    to_postgres, to_redis = (
+        count_calls(monkeypatch, owner, name) for owner, name in ((Connection, "wait"), (RedisClient, "execute"))
+    )
+    assert readers.recommend("ann", n=4)["items"] == items[:4]
+    assert (len(to_postgres), len(to_redis)) == (1, 1)
+
+
+def test_where_some_of_the_first_are_not_available_those_after_them_are_shown(readers: Site) -> None:
+    readers.act(action("ann", "comedy0"))
+    ids = readers.ids("ann")
+    hidden = [ids[0], ids[3], ids[5]]
+    readers.query("UPDATE content SET available = false WHERE content_id = ANY(%s)", hidden)
+    shown = [content_id for content_id in ids if content_id not in hidden]
+    for n in range(1, len(ids) + 1):
+        document = readers.recommend("ann", n=n)
+        assert document["source"] == "cache"
+        assert [item["content_id"] for item in document["items"]] == shown[:n]
 
 
 def test_the_users_own_kind_comes_first_among_equally_popular_content(readers: Site) -> None:
