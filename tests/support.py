@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from socketserver import BaseServer
+from tempfile import TemporaryFile
 from typing import Any, TypeVar
 
 import pytest
 
+from lib.adapters.database import Database
 from lib.settings import Settings
 from local.embedded import ServerError
 
@@ -36,6 +38,17 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> li
 
     monkeypatch.setattr(owner, name, call)
     return calls
+
+
+def count_round_trips(database: Database, work: Callable[[], object]) -> int:
+    """How often work on the one connection that `database` keeps waits for the server, which is then ready again."""
+    [kept] = database._idle
+    with TemporaryFile() as messages:
+        kept.pgconn.trace(messages.fileno())
+        work()
+        kept.pgconn.untrace()
+        messages.seek(0)
+        return messages.read().count(b"ReadyForQuery")
 
 
 @contextmanager

@@ -6,13 +6,14 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from lib.adapters import database as database_module
 from lib.adapters.database import QUERIES, Connection, Database, array_literal
 from lib.errors import DatabaseForbids, PostgresUnavailable, RecommenderError, SchemaMissing
 from tests.adapters.roles import administer, limited_role
 from tests.conftest import MakeDatabase, Servers
-from tests.support import count_calls, eventually
+from tests.support import count_round_trips, eventually
 
 LIBRARY = Path(database_module.__file__).parents[1]
 
@@ -107,15 +108,16 @@ def test_a_read_answers_its_rows_and_keeps_its_connection(database: Database) ->
         assert process_id(connection) == kept
 
 
-def test_a_read_is_one_round_trip_and_a_transaction_needs_one_to_begin_and_one_to_end(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read_process_id(database)
-    trips = count_calls(monkeypatch, Connection, "wait")
+def test_a_read_leaves_no_transaction_open(database: Database) -> None:
     database.read(READ_NOTES, {})
-    assert len(trips) == 1
-    write(database, "kept")
-    assert len(trips) == 1 + 3
+    [kept] = database._idle
+    assert kept.info.transaction_status is TransactionStatus.IDLE
+
+
+def test_a_read_is_one_round_trip_and_a_transaction_needs_one_to_begin_and_one_to_end(database: Database) -> None:
+    read_process_id(database)
+    assert count_round_trips(database, lambda: database.read(READ_NOTES, {})) == 1
+    assert count_round_trips(database, lambda: write(database, "kept")) == 1 + 1 + 1
 
 
 def test_a_read_finds_its_kept_connection_dead_and_asks_on_a_new_one(database: Database, url: str) -> None:
