@@ -224,7 +224,7 @@ def test_a_read_on_a_kept_connection_to_a_server_that_froze_ends_with_the_limit(
     process_id(database)
     proxy.freeze()
     with within(0.4), pytest.raises(ServiceUnavailable):
-        database.read(b"SELECT 1", {})
+        database.read_texts(b"SELECT 1", {})
 
 
 def test_a_new_connection_to_a_frozen_server_ends_with_the_limit(database: Database, proxy: Proxy) -> None:

@@ -42,8 +42,7 @@ def read_popular(
 def read_allowed(database: Database, content_ids: Sequence[str]) -> set[str]:
     """Those of `content_ids` that may be shown."""
     given = {"content_ids": array_literal(content_ids)}
-    rows = database.read(QUERIES["available"], given) or database.read(QUERIES["allowed"], given)
-    return {content_id for (content_id,) in rows}
+    return set(database.read_texts(QUERIES["available"], given) or database.read_texts(QUERIES["allowed"], given))
 
 
 def is_known(connection: Connection, user_id: str) -> bool:

@@ -171,6 +171,28 @@ def test_an_answer_within_time_is_whole_and_its_connection_is_used_again() -> No
     assert len(ports) == 1
 
 
+def test_connections_of_many_requests_at_once_are_kept_for_the_next_ones() -> None:
+    """More than the vendors' clients would keep."""
+    at_once, ports = 32, list[int]()
+
+    def serve(connection: socket.socket, ended: threading.Event) -> None:
+        ports.append(connection.getpeername()[1])
+        while connection.recv(65_536):
+            together.wait(timeout=LONG_SECONDS)
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    together = threading.Barrier(at_once)
+    with (
+        serving(serve) as url,
+        bounded_client(seconds=LONG_SECONDS) as client,
+        ThreadPoolExecutor(at_once) as threads,
+    ):
+        for _ in range(3):
+            answers = list(threads.map(lambda _: client.get(url).status_code, range(at_once)))
+            assert answers == [204] * at_once
+    assert len(ports) == at_once
+
+
 def test_after_a_server_that_hung_the_client_goes_on() -> None:
     first = iter([True])
 

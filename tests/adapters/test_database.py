@@ -10,7 +10,7 @@ from psycopg.pq import TransactionStatus
 
 from lib.adapters import database as database_module
 from lib.adapters.database import QUERIES, Connection, Database, array_literal
-from lib.errors import DatabaseForbids, PostgresUnavailable, RecommenderError, SchemaMissing
+from lib.errors import DatabaseForbids, DatabaseRefuses, PostgresUnavailable, RecommenderError, SchemaMissing
 from tests.adapters.roles import administer, limited_role
 from tests.conftest import MakeDatabase, Servers
 from tests.support import count_round_trips, eventually
@@ -93,30 +93,40 @@ READ_NOTES = b"SELECT note FROM notes ORDER BY note"
 
 
 def read_process_id(database: Database) -> int:
-    [(found,)] = database.read(b"SELECT pg_backend_pid()", {})
+    [found] = database.read_texts(b"SELECT pg_backend_pid()", {})
     return int(found)
 
 
-def test_a_read_answers_its_rows_and_keeps_its_connection(database: Database) -> None:
-    write(database, "it's \\ 100 %")
-    given = {"note": "it's \\ 100 %", "texts": array_literal(['a"b', "c\\", "NULL"])}
-    rows = database.read(b"SELECT note, %(texts)s::text[] FROM notes WHERE note = %(note)s", given)
-    assert rows == [("it's \\ 100 %", ['a"b', "c\\", "NULL"])]
-    assert database.read(b"SELECT FROM notes WHERE note = %(note)s", {"note": "another"}) == []
+STRANGE = ["it's \\ 100 %", "%(note)s", "%(other)s", "$1", "; DROP TABLE notes", "'); --", "ü 中 🎬", "a\nb\\n", ""]
+
+
+@pytest.mark.parametrize("note", STRANGE)
+def test_a_read_answers_texts_as_they_are_and_keeps_its_connection(database: Database, note: str) -> None:
+    write(database, note)
+    given = {"note": note, "other": "' OR true --"}
+    found = b"SELECT note FROM notes WHERE note = %(note)s AND note <> %(other)s"
+    assert database.read_texts(found, given) == [note]
+    assert database.read_texts(b"SELECT note FROM notes WHERE note = %(other)s AND note <> %(note)s", given) == []
+    assert database.read_texts(b"SELECT unnest(%(texts)s::text[])", {"texts": array_literal(STRANGE)}) == STRANGE
     kept = read_process_id(database)
     with database.transaction() as connection:
         assert process_id(connection) == kept
 
 
+def test_a_text_that_postgres_cannot_hold_is_refused_and_cuts_nothing_off(database: Database) -> None:
+    with pytest.raises(DatabaseRefuses):
+        database.read_texts(b"SELECT unnest(%(texts)s::text[])", {"texts": array_literal(["a\0b"])})
+
+
 def test_a_read_leaves_no_transaction_open(database: Database) -> None:
-    database.read(READ_NOTES, {})
+    database.read_texts(READ_NOTES, {})
     [kept] = database._idle
     assert kept.info.transaction_status is TransactionStatus.IDLE
 
 
 def test_a_read_is_one_round_trip_and_a_transaction_needs_one_to_begin_and_one_to_end(database: Database) -> None:
     read_process_id(database)
-    assert count_round_trips(database, lambda: database.read(READ_NOTES, {})) == 1
+    assert count_round_trips(database, lambda: database.read_texts(READ_NOTES, {})) == 1
     assert count_round_trips(database, lambda: write(database, "kept")) == 1 + 1 + 1
 
 
@@ -124,7 +134,7 @@ def test_a_read_finds_its_kept_connection_dead_and_asks_on_a_new_one(database: D
     write(database, "kept")
     died = read_process_id(database)
     administer(url, f"SELECT pg_terminate_backend({died}, 5000)")
-    assert database.read(READ_NOTES, {}) == [("kept",)]
+    assert database.read_texts(READ_NOTES, {}) == ["kept"]
     assert read_process_id(database) != died
 
 
@@ -132,13 +142,13 @@ def test_a_read_that_takes_too_long_is_ended_by_the_server_and_not_tried_again(d
     administer(url, "CREATE SEQUENCE tries")
     kept = read_process_id(database)
     with pytest.raises(PostgresUnavailable, match="statement timeout"):
-        database.read(b"SELECT nextval('tries'), pg_sleep(60)", {}, seconds=0.1)
-    assert database.read(b"SELECT last_value FROM tries", {}) == [(1,)]
+        database.read_texts(b"SELECT nextval('tries') || pg_sleep(60)::text", {}, seconds=0.1)
+    assert database.read_texts(b"SELECT last_value FROM tries", {}) == ["1"]
     assert read_process_id(database) != kept, "what failed is closed"
 
 
 def test_what_bounds_a_read_bounds_no_later_statement_on_its_connection(database: Database) -> None:
-    database.read(b"SELECT 1", {}, seconds=0.1)
+    database.read_texts(b"SELECT 1", {}, seconds=0.1)
     with database.transaction() as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("20s",)
     with psycopg.connect(database._url, autocommit=True) as another:
@@ -149,10 +159,10 @@ def test_what_bounds_a_read_bounds_no_later_statement_on_its_connection(database
 
 def test_a_read_of_what_is_not_there_says_so_and_the_next_one_works(database: Database) -> None:
     with pytest.raises(SchemaMissing, match="absent"):
-        database.read(b"SELECT FROM absent", {})
+        database.read_texts(b"SELECT FROM absent", {})
     with pytest.raises(psycopg.errors.SyntaxError):
-        database.read(b"SELEC 1", {})
-    assert [database.read(READ_NOTES, {}) for _ in range(3)] == [[]] * 3
+        database.read_texts(b"SELEC 1", {})
+    assert [database.read_texts(READ_NOTES, {}) for _ in range(3)] == [[]] * 3
 
 
 def test_there_are_never_more_connections_than_allowed(database: Database) -> None:

@@ -231,9 +231,9 @@ def test_reads_and_transactions_take_turns_on_the_server_connections_of_a_small_
     def write_and_read(thread: int) -> None:
         for number in range(5):
             note = f"{thread} {number}"
-            assert database.read(READ, {"note": note}) == []
+            assert database.read_texts(READ, {"note": note}) == []
             write(database, note)
-            assert database.read(READ, {"note": note}) == [(note,)]
+            assert database.read_texts(READ, {"note": note}) == [note]
 
     with closing(Database(pooler.url(url), max_connections=8)) as database, ThreadPoolExecutor(16) as threads:
         list(threads.map(write_and_read, range(16)))
@@ -429,10 +429,10 @@ def test_a_read_asks_again_where_its_pooler_was_restarted(make_pooler: MakePoole
     with closing(Database(pooler.url(url), max_connections=3)) as database:
         write(database, "kept")
         for _ in range(2):
-            assert database.read(READ, {"note": "kept"}) == [("kept",)]
+            assert database.read_texts(READ, {"note": "kept"}) == ["kept"]
             pooler.stop()
             pooler.start()
-        assert database.read(READ, {"note": "it's %"}) == []
+        assert database.read_texts(READ, {"note": "it's %"}) == []
 
 
 # A pooler that is full
