@@ -3,8 +3,7 @@
 1. Where the item vectors are missing or old, learn a new version beside the current one and switch over, a stage after
    the other (lib/jobs/build_model.py).
 2. Find the users whose embedding may lack an action, or is of another version.
-3. For some at a time: read their last actions, compute their embeddings (a pure function of those, the item
-   vectors, the learned map and now), write them.
+3. Bring some at a time up to date (lib/jobs/embed_users.py).
 4. Where all are done, remember when this part began.
 
 A part takes the next piece of work as long as there is time for it, the first in any case, and hands what is left to
@@ -12,39 +11,19 @@ the next part (lib/jobs/publish_part.py). Nothing but what is stored says what i
 or run at the same time.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lib.adapters.action_log import RECEIPT_OVERLAP, share_forgetting
-from lib.adapters.embedding_store import (
-    Event,
-    ItemVectors,
-    Model,
-    delete_user_embeddings,
-    read_active_model,
-    read_histories,
-    read_item_vectors,
-    read_learned_map,
-    read_state,
-    read_users_to_update,
-    write_state,
-    write_user_embeddings,
-)
+from lib.adapters.action_log import RECEIPT_OVERLAP
+from lib.adapters.embedding_store import Model, read_active_model, read_state, read_users_to_update, write_state
 from lib.adapters.services import Services
-from lib.core.embeddings import user_embeddings
 from lib.core.schedules import Part
-from lib.core.taste.learned_map import map_users
 from lib.jobs.build_model import next_stage
+from lib.jobs.embed_users import CHUNK, read_taste, update_chunk
 from lib.jobs.publish_part import publish_next_part
 from lib.jobs.run import Deadline, Summary
-from lib.jobs.tuning import interest_half_life_days
 
 READ_UNTIL = "embeddings_read_until"
 STAGE_SECONDS = 40.0  # for a further stage of learning: on the largest sites one takes that long, on others less
-CHUNK = 1_000  # users; at 200 actions each about 20 MB
 CHUNK_SECONDS = 10.0
 
 
@@ -78,52 +57,18 @@ def _update_users(
     services: Services, model: Model, now: datetime, deadline: Deadline, *, begun: bool
 ) -> tuple[int, int]:
     """How many users were updated and how many are left. The first chunk is always done, unless work has `begun`."""
-    settings, half_life_days = services.settings, interest_half_life_days(services.settings, model)
+    settings = services.settings
     with services.database.transaction(seconds=60, vectors=True) as connection:
         since = datetime.fromisoformat(read_state(connection, READ_UNTIL) or "1970-01-01T00:00:00+00:00")
         users = read_users_to_update(connection, since=since, overlap=RECEIPT_OVERLAP, version=model.version)
-        items = read_item_vectors(connection, model.version)
-        learned_map = read_learned_map(connection, model)
+        taste = read_taste(connection, model, settings)
     updated = 0
     while updated < len(users) and (deadline.seconds_left > CHUNK_SECONDS or not (begun or updated)):
         chunk = users[updated : updated + CHUNK]
         with services.database.transaction(seconds=60, vectors=True) as connection:
-            share_forgetting(connection)
-            events = read_histories(connection, user_ids=chunk, length=settings.history_length)
-            active, embeddings = embed_users(
-                events, items, learned_map, settings.action_weights, half_life_days=half_life_days, now=now
-            )
-            write_user_embeddings(
-                connection, user_ids=active, embeddings=embeddings, version=model.version, now=datetime.now(UTC)
-            )
-            delete_user_embeddings(connection, sorted(set(chunk) - set(active)))
+            update_chunk(connection, chunk, taste, settings, now=now)
         updated += len(chunk)
     if updated == len(users):
         with services.database.transaction() as connection:
             write_state(connection, READ_UNTIL, (now - RECEIPT_OVERLAP).isoformat())
     return updated, len(users) - updated
-
-
-def embed_users(
-    events: Sequence[Event],
-    items: ItemVectors,
-    learned_map: NDArray[np.float64],
-    action_weights: Mapping[str, float],
-    *,
-    half_life_days: float,
-    now: datetime,
-) -> tuple[list[str], NDArray[np.float32]]:
-    """The users of `events`, in order of id, and their embeddings (n, d): a decayed sum of what they read, mapped to
-    what those who read so go on to read."""
-    users = sorted({event.user_id for event in events})
-    position = {user_id: index for index, user_id in enumerate(users)}
-    embeddings = user_embeddings(
-        np.array([position[event.user_id] for event in events], dtype=np.intp),
-        items.rows([event.content_id for event in events]),
-        np.array([action_weights[event.action] for event in events]),
-        np.array([now.timestamp() - event.occurred_at for event in events]),
-        items.vectors,
-        n_users=len(users),
-        half_life_seconds=half_life_days * 86_400,
-    )
-    return users, map_users(embeddings, learned_map)

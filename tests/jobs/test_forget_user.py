@@ -21,10 +21,10 @@ from lib.adapters.services import Services
 from lib.core.actions import names_user
 from lib.errors import PostgresUnavailable
 from lib.jobs import apply_batch as apply_module
+from lib.jobs import embed_users as embed_module
 from lib.jobs import forget_user as forget_module
 from lib.jobs import prune_actions as prune_module
 from lib.jobs import rank_lists as rank_module
-from lib.jobs import update_embeddings as update_module
 from lib.jobs import warm_cache as warm_module
 from lib.jobs.apply_batch import apply_batch
 from lib.jobs.change_popularity import take_back_popularity
@@ -366,7 +366,7 @@ def test_an_embedding_of_a_history_that_was_read_before_is_not_written_afterward
     ann_and_bob: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgetting = Beside(ann_and_bob, lambda: forget(ann_and_bob, "ann"), lock=FORGETTING_LOCK)
-    monkeypatch.setattr(update_module, "read_histories", after(read_histories, forgetting.begin))
+    monkeypatch.setattr(embed_module, "read_histories", after(read_histories, forgetting.begin))
     ann_and_bob.embed()
     forgetting.end()
     assert places(ann_and_bob, "ann") == set()

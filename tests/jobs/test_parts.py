@@ -14,6 +14,7 @@ from pgvector import Vector
 from lib.adapters.services import Services
 from lib.core.schedules import MOST_PARTS, Part
 from lib.jobs import build_model as build_module
+from lib.jobs import embed_users as embed_module
 from lib.jobs import publish_part as publish_module
 from lib.jobs import update_embeddings as update_module
 from lib.jobs.run import Deadline, Summary
@@ -130,8 +131,8 @@ STEPS = (
     (build_module, "write_learned"),
     (build_module, "add_items"),
     (build_module, "activate_model"),
-    (update_module, "write_user_embeddings"),
-    (update_module, "delete_user_embeddings"),
+    (embed_module, "write_user_embeddings"),
+    (embed_module, "delete_user_embeddings"),
     (update_module, "write_state"),
     (publish_module, "part_deduplication_id"),
 )
@@ -172,7 +173,7 @@ MEANWHILE = (
     (build_module, "learn"),
     (build_module, "site_at"),
     (update_module, "read_users_to_update"),
-    (update_module, "embed_users"),
+    (embed_module, "embed_users"),
 )
 
 
