@@ -12,8 +12,11 @@ CREATE TABLE IF NOT EXISTS user_actions (
     occurred_at timestamptz NOT NULL,
     received_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX IF NOT EXISTS user_actions_by_user ON user_actions (user_id, occurred_at DESC);
-CREATE INDEX IF NOT EXISTS user_actions_by_user_and_content ON user_actions (user_id, content_id);
+-- All that a history is made of, so that reading one doesn't look up its rows, which lie anywhere in the table. Where
+-- it has changed since it was vacuumed they are looked up nonetheless: it is to be vacuumed more often than others.
+CREATE INDEX IF NOT EXISTS user_actions_histories ON user_actions (user_id, content_id, occurred_at, action);
+DROP INDEX IF EXISTS user_actions_by_user, user_actions_by_user_and_content; -- of earlier releases
+ALTER TABLE user_actions SET (autovacuum_vacuum_insert_scale_factor = 0.05);
 CREATE INDEX IF NOT EXISTS user_actions_by_receipt ON user_actions USING brin (received_at);
 
 -- The two-hourly projection of the log: unit length, or zero while nothing is known of what the user read.
@@ -124,4 +127,4 @@ CREATE TABLE IF NOT EXISTS recs_state (
     value text NOT NULL
 );
 INSERT INTO recs_state VALUES ('hash_key', gen_random_uuid()::text || gen_random_uuid()::text) ON CONFLICT DO NOTHING;
-INSERT INTO recs_state VALUES ('schema', '6') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+INSERT INTO recs_state VALUES ('schema', '7') ON CONFLICT (name) DO UPDATE SET value = excluded.value;

@@ -81,6 +81,8 @@ def test_the_second_schema_is_migrated_and_keeps_what_it_holds(database: Databas
     assert [row[:3] for row in contents_of(database, "recs_models")] == [(1, ANY, True)]
     assert contents_of(database, "recs_items") == []
     assert problems_of(database) == []
+    indexes = {row[2] for row in contents_of(database, "pg_indexes WHERE tablename = 'user_actions'")}
+    assert indexes == {"user_actions_pkey", "user_actions_histories", "user_actions_by_receipt"}
 
 
 def test_the_third_schema_is_migrated_and_keeps_its_rows_for_a_release_that_reads_them(
