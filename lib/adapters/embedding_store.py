@@ -1,4 +1,4 @@
-"""Item vectors by version, users' histories, and the projection `user_embeddings`.
+"""Versions of what is learned, whose embeddings are theirs, and how far that has come.
 
 numpy and pgvector are imported where there are vectors: counting and looking up versions does without them.
 """
@@ -45,30 +45,6 @@ class UnfinishedModel:
     built_at: datetime
     interest_half_life_days: float
     learned: str | None
-
-
-@dataclass(frozen=True)
-class ItemVectors:
-    """The `vectors` (n + 1, d) of one version and the row of each content id; the last row is zero, for the unknown."""
-
-    row_of: dict[str, int]
-    vectors: NDArray[np.float32]
-
-    def rows(self, content_ids: Sequence[str]) -> NDArray[np.intp]:
-        import numpy as np
-
-        unknown = len(self.vectors) - 1
-        return np.array([self.row_of.get(content_id, unknown) for content_id in content_ids], dtype=np.intp)
-
-
-@dataclass(frozen=True)
-class Event:
-    """One action as the mathematics needs it; `occurred_at` in unix seconds."""
-
-    user_id: str
-    content_id: str
-    action: str
-    occurred_at: float
 
 
 def read_active_model(connection: Connection) -> Model | None:
@@ -184,47 +160,11 @@ def delete_old_models(connection: Connection, *, before: datetime) -> None:
     connection.execute(QUERIES["delete_old_models"], {"before": before})
 
 
-def read_item_vectors(connection: Connection, version: int | None) -> ItemVectors:
-    import numpy as np
-
-    rows = connection.cursor(binary=True).execute(QUERIES["item_vectors"], {"version": version}).fetchall()
-    width = len(rows[0][1].to_numpy()) if rows else EMBEDDING_SIZE
-    vectors = np.zeros((len(rows) + 1, width), dtype=np.float32)
-    for index, (_, vector) in enumerate(rows):
-        vectors[index] = vector.to_numpy()
-    return ItemVectors({row[0]: index for index, row in enumerate(rows)}, vectors)
-
-
-def read_histories(connection: Connection, *, user_ids: Sequence[str], length: int) -> list[Event]:
-    """The users' last actions, in no particular order."""
-    rows = connection.execute(QUERIES["histories"], {"user_ids": list(user_ids), "length": length})
-    return [Event(*row) for row in rows]
-
-
 def read_users_to_update(connection: Connection, *, since: datetime, overlap: timedelta, version: int) -> list[str]:
     """Whose embedding is missing, of another version, or was written less than `overlap` after an action was received
     that it may therefore lack. Actions from before `since` don't count. Those who waited longest come first."""
     rows = connection.execute(QUERIES["users_to_update"], {"since": since, "overlap": overlap, "version": version})
     return [user_id for (user_id,) in rows]
-
-
-def write_user_embeddings(
-    connection: Connection,
-    *,
-    user_ids: Sequence[str],
-    embeddings: NDArray[np.float32],
-    version: int,
-    now: datetime,
-) -> None:
-    """Puts the (n, d) embeddings in place."""
-    from pgvector import Vector
-
-    connection.execute(QUERIES["make_embeddings_table"])
-    with connection.cursor().copy(QUERIES["copy_embeddings"]) as copy:
-        copy.set_types(["text", "vector"])
-        for user_id, embedding in zip(user_ids, embeddings, strict=True):
-            copy.write_row((user_id, Vector(embedding)))
-    connection.execute(QUERIES["put_embeddings"], {"now": now, "version": version})
 
 
 def delete_user_embeddings(connection: Connection, user_ids: Sequence[str]) -> None:

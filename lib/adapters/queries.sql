@@ -46,11 +46,15 @@ INSERT INTO recs_popularity (content_id, as_of, sums) VALUES (%s, %s, %s)
 ON CONFLICT (content_id) DO UPDATE SET as_of = excluded.as_of, sums = excluded.sums
 
 -- name: histories
--- Many users' last actions. Order of rows is free.
-SELECT u.user_id, a.content_id, a.action, extract(epoch FROM a.occurred_at)::float8
-FROM unnest(%(user_ids)s::text[]) u(user_id)
-CROSS JOIN LATERAL (SELECT content_id, action, occurred_at FROM user_actions WHERE user_id = u.user_id
-                    ORDER BY occurred_at DESC, event_id DESC LIMIT %(length)s) a
+-- Of each of these users who has acted his place among them and his last actions: when, on what, and their names. Order
+-- of rows is free.
+SELECT u.number::int4, a.*
+FROM unnest(%(user_ids)s::text[]) WITH ORDINALITY u(user_id, number)
+CROSS JOIN LATERAL (
+    SELECT array_agg(occurred_at), array_agg(content_id), string_agg(action, ',')
+    FROM (SELECT occurred_at, content_id, action FROM user_actions WHERE user_id = u.user_id
+          ORDER BY occurred_at DESC, content_id COLLATE "C", action COLLATE "C" LIMIT %(length)s) latest
+    HAVING count(*) > 0) a
 
 -- name: reads
 -- Everything that these users have acted on, and when they first did so in a way that counts (null: never).
@@ -286,7 +290,11 @@ WITH gone AS (DELETE FROM recs_models WHERE NOT active AND built_at < %(before)s
 DELETE FROM recs_item_vectors WHERE version IN (SELECT version FROM gone)
 
 -- name: item_vectors
-SELECT content_id, embedding FROM recs_item_vectors WHERE version = %(version)s
+-- Of these items those that have one: their places, and their vectors one after the other. The limit has each looked up.
+SELECT array_agg(w.number::int4), string_agg(vector_send(v.embedding), ''::bytea)
+FROM unnest(%(content_ids)s::text[]) WITH ORDINALITY w(content_id, number)
+CROSS JOIN LATERAL (SELECT embedding FROM recs_item_vectors
+                    WHERE version = %(version)s AND content_id = w.content_id LIMIT 1) v
 
 -- name: users_to_update
 -- An action may be committed some time after its receipt. Grouping is many times faster than sorting for a union.
@@ -296,15 +304,10 @@ FULL JOIN user_embeddings e USING (user_id)
 WHERE e.user_id IS NULL OR e.model_version <> %(version)s OR e.updated_at < a.received_at + %(overlap)s
 ORDER BY e.updated_at NULLS FIRST, user_id
 
--- name: make_embeddings_table
-CREATE TEMPORARY TABLE new_embeddings (user_id text, embedding vector) ON COMMIT DROP
-
--- name: copy_embeddings
-COPY new_embeddings FROM STDIN (FORMAT binary)
-
 -- name: put_embeddings
 INSERT INTO user_embeddings (user_id, embedding, updated_at, model_version)
-SELECT user_id, embedding, %(now)s, %(version)s FROM new_embeddings ORDER BY user_id
+SELECT user_id, embedding, %(now)s, %(version)s
+FROM unnest(%(user_ids)s::text[], %(embeddings)b::vector[]) g(user_id, embedding)
 ON CONFLICT (user_id) DO UPDATE
 SET embedding = excluded.embedding, updated_at = excluded.updated_at, model_version = excluded.model_version
 

@@ -24,11 +24,11 @@ from lib.adapters.embedding_store import (
     count_actions,
     delete_old_models,
     read_active_model,
-    read_item_vectors,
     read_unfinished_model,
     write_learned,
 )
 from lib.adapters.item_store import add_items
+from lib.adapters.item_vectors import read_item_vectors
 from lib.adapters.services import Services
 from lib.core.half_lives import half_life_at
 from lib.core.ranker.learned import Learned, learned_as_text, learned_from_text
@@ -115,13 +115,13 @@ def _learn_ranking(services: Services, unfinished: UnfinishedModel, deadline: De
 def _learn_items(services: Services, unfinished: UnfinishedModel, deadline: Deadline) -> None:
     projection = stored_projection(services, unfinished.version)
     training, now = gather_training(services, projection), unfinished.built_at.timestamp()
-    with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
-        items = read_item_vectors(connection, unfinished.version)
+    with services.database.transaction(seconds=_SECONDS) as connection:
+        vectors = read_item_vectors(connection, unfinished.version, training.content_ids)
     new_items, circles = learn_new_items(
         training.log,
         now,
         training.text,
-        items.vectors[items.rows(training.content_ids)],
+        vectors,
         half_life_seconds=unfinished.interest_half_life_days * DAY,
         may_continue=_for_a_share(deadline),
     )

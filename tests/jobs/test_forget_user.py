@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lib.adapters import action_queue
 from lib.adapters.action_log import insert_actions, lock_log
-from lib.adapters.embedding_store import read_histories
+from lib.adapters.histories import read_histories
 from lib.adapters.services import Services
 from lib.core.actions import names_user
 from lib.errors import PostgresUnavailable

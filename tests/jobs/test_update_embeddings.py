@@ -6,7 +6,8 @@ import pytest
 from numpy.typing import NDArray
 from pgvector import Vector
 
-from lib.adapters.embedding_store import Model, read_active_model, read_item_vectors, read_learned_map
+from lib.adapters.embedding_store import Model, read_active_model, read_learned_map
+from lib.adapters.item_vectors import read_item_vectors
 from lib.adapters.services import Services
 from lib.core.defaults import EMBEDDING_SIZE
 from lib.core.taste.learned_map import map_users
@@ -41,8 +42,9 @@ def updated_since(site: Site, moment: datetime) -> set[str]:
 def item_vector(site: Site, content_id: str) -> NDArray[np.float32]:
     with site.services.database.transaction(vectors=True) as connection:
         model = read_active_model(connection)
-        items = read_item_vectors(connection, model.version if model else None)
-    return np.asarray(items.vectors[items.rows([content_id])[0]])
+        assert model is not None
+        [vector] = read_item_vectors(connection, model.version, [content_id])
+    return np.asarray(vector)
 
 
 def learned_map(site: Site) -> NDArray[np.float64]:
