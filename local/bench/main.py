@@ -11,6 +11,7 @@ from dataclasses import asdict
 
 from local.bench.cold_start import cold_start
 from local.bench.drain import drain
+from local.bench.embed import embed
 from local.bench.figure import Figure
 from local.bench.idle import idle
 from local.bench.recommend import recommend
@@ -19,6 +20,7 @@ from local.bench.table import as_table, write_into_page
 
 BENCHMARKS: dict[str, Callable[[Bench], list[Figure]]] = {
     "drain": drain,
+    "embed": embed,
     "recommend": recommend,
     "cold_start": cold_start,
     "idle": idle,
