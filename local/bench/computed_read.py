@@ -31,7 +31,7 @@ FILLING_SECONDS = 3_600.0
 def computed_read(bench: Bench, sizes: Sizes) -> list[Figure]:
     """On a database of its own with a site of these sizes."""
     with bench.empty_site("large_site") as services, far_redis(bench.valkey.address, services.settings) as settings:
-        _fill(services, sizes)
+        fill(services, sizes)
         reader = Reader(settings)
         numbers = (
             np.random.default_rng(7)
@@ -50,7 +50,7 @@ def computed_read(bench: Bench, sizes: Sizes) -> list[Figure]:
     ]
 
 
-def _fill(services: Services, sizes: Sizes) -> None:
+def fill(services: Services, sizes: Sizes) -> None:
     with services.database.transaction(seconds=FILLING_SECONDS, vectors=True) as connection:
         connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         fill_site(connection, sizes, now=datetime.now(UTC))

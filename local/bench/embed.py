@@ -36,7 +36,6 @@ def embed(bench: Bench) -> list[Figure]:
     with bench.empty_site("embed_site") as site:
         services = with_all_the_time(site)
         fill_readers(services, users=users, contents=contents, actions_each=ACTIONS_EACH)
-        update_all(services, users)
         for _ in range(repeats):
             let_time_pass(services)
             ours.append(seconds(partial(update_all, services, users)))

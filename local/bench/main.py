@@ -13,6 +13,7 @@ from local.bench.cold_start import cold_start
 from local.bench.drain import drain
 from local.bench.embed import embed
 from local.bench.figure import Figure
+from local.bench.growth import growth
 from local.bench.idle import idle
 from local.bench.recommend import recommend
 from local.bench.stack import Bench, running
@@ -24,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[Bench], list[Figure]]] = {
     "recommend": recommend,
     "cold_start": cold_start,
     "idle": idle,
+    "growth": growth,
 }
 
 

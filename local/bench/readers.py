@@ -1,5 +1,5 @@
-"""A site whose users have histories, and who have all acted since their embeddings were written: the work of a
-two-hourly run, as often as it is asked for."""
+"""A site whose users have histories and have all acted since the last run of embeddings: the work of a two-hourly run,
+as often as it is asked for."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +35,8 @@ FROM (SELECT reader, random() * CASE WHEN number = 1 THEN %(last)s ELSE interval
 
 
 def fill_readers(services: Services, *, users: int, contents: int, actions_each: int, seed: int = 5) -> None:
-    """Fills an empty database, the same for a seed, with a model in force that stays so. Everybody has an embedding."""
+    """Fills an empty database, the same for a seed, with a model in force that stays so. Everybody has an
+    embedding that is up to date."""
     now, rng = datetime.now(UTC), np.random.default_rng(seed)
     log = {"users": users, "contents": contents, "mean": actions_each, "now": now}
     log |= {"longest": LONGEST, "days": DAYS, "last": SINCE_LAST_RUN / 2}
@@ -59,9 +60,8 @@ def fill_readers(services: Services, *, users: int, contents: int, actions_each:
         for start in range(0, users, USERS_AT_ONCE):
             user_ids = [f"user-{number + 1}" for number in range(start, min(start + USERS_AT_ONCE, users))]
             drawn = unit_rows(rng.standard_normal((len(user_ids), EMBEDDING_SIZE), dtype=np.float32))
-            before = now - SINCE_LAST_RUN
-            write_user_embeddings(connection, user_ids=user_ids, embeddings=drawn, version=version, now=before)
-    let_time_pass(services)
+            write_user_embeddings(connection, user_ids=user_ids, embeddings=drawn, version=version, now=now)
+        write_state(connection, READ_UNTIL, now.isoformat())
 
 
 def let_time_pass(services: Services) -> None:
