@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import islice
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +16,24 @@ _MOST_KEPT = 100_000  # items: 77 MB
 
 
 class ItemVectors:
-    """Those that were asked for lately, so that what many users read is fetched once. One connection at a time."""
+    """Those that were asked for lately, so that what many users read is fetched once. Threads may share them."""
 
     def __init__(self, version: int, *, most: int = _MOST_KEPT) -> None:
         self._version, self._most = version, most
         self._row_of = _Numbers()
         self._vectors: Vectors = np.zeros((0, EMBEDDING_SIZE), np.float32)
+        self._lock = Lock()
 
-    @property
-    def vectors(self) -> Vectors:
-        """(k, d): `rows` counts in the array as it is right after the call."""
-        return self._vectors
-
-    def rows(self, connection: Connection, content_ids: Sequence[str]) -> Indices:
-        """The row of each id (m,) in `vectors`. What the version doesn't know has zeros there."""
-        if len(self._row_of) > self._most:
-            self._row_of.clear()
-            self._vectors = self._vectors[:0]
-        rows = np.fromiter(map(self._row_of.__getitem__, content_ids), np.intp, len(content_ids))
-        if missing := list(islice(self._row_of, len(self._vectors), None)):
-            self._vectors = np.concatenate([self._vectors, read_item_vectors(connection, self._version, missing)])
-        return rows
+    def of(self, connection: Connection, content_ids: Sequence[str]) -> tuple[Indices, Vectors]:
+        """Of each id (m,) the row of its vector in (k, d), where what the version doesn't know has zeros."""
+        with self._lock:
+            if len(self._row_of) > self._most:
+                self._row_of.clear()
+                self._vectors = self._vectors[:0]
+            rows = np.fromiter(map(self._row_of.__getitem__, content_ids), np.intp, len(content_ids))
+            if missing := list(islice(self._row_of, len(self._vectors), None)):
+                self._vectors = np.concatenate([self._vectors, read_item_vectors(connection, self._version, missing)])
+            return rows, self._vectors
 
 
 class _Numbers(dict[str, int]):

@@ -78,7 +78,7 @@ def user_embeddings(
     heads = np.flatnonzero(np.diff(users, prepend=-1))
     youngest = np.repeat(np.minimum.reduceat(ages, heads), np.diff(heads, append=len(rows)))
     decayed = weights[rows] * np.exp2((youngest - ages) / half_life_seconds)
-    sums = weighted_row_sums(users, item_index[rows], decayed, item_vectors, n_rows=n_users)
+    sums = weighted_row_sums(users, item_index[rows], decayed.astype(np.float32), item_vectors, n_rows=n_users)
     return unit_rows(sums, noise=_NOISE * np.bincount(users, np.abs(decayed), n_users))
 
 

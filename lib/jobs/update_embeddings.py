@@ -18,7 +18,7 @@ from lib.adapters.embedding_store import Model, read_active_model, read_state, r
 from lib.adapters.services import Services
 from lib.core.schedules import Part
 from lib.jobs.build_model import next_stage
-from lib.jobs.embed_users import CHUNK, read_taste, update_chunk
+from lib.jobs.embed_users import CHUNK, read_taste, update_users
 from lib.jobs.publish_part import publish_next_part
 from lib.jobs.run import Deadline, Summary
 
@@ -57,16 +57,14 @@ def _update_users(
     services: Services, model: Model, now: datetime, deadline: Deadline, *, begun: bool
 ) -> tuple[int, int]:
     """How many users were updated and how many are left. The first chunk is always done, unless work has `begun`."""
-    settings = services.settings
     with services.database.transaction(seconds=60, vectors=True) as connection:
         since = datetime.fromisoformat(read_state(connection, READ_UNTIL) or "1970-01-01T00:00:00+00:00")
         users = read_users_to_update(connection, since=since, overlap=RECEIPT_OVERLAP, version=model.version)
-        taste = read_taste(connection, model, settings)
+        taste = read_taste(connection, model, services.settings)
     updated = 0
     while updated < len(users) and (deadline.seconds_left > CHUNK_SECONDS or not (begun or updated)):
         chunk = users[updated : updated + CHUNK]
-        with services.database.transaction(seconds=60, vectors=True) as connection:
-            update_chunk(connection, chunk, taste, settings, now=now)
+        update_users(services, chunk, taste, now=now)
         updated += len(chunk)
     if updated == len(users):
         with services.database.transaction() as connection:

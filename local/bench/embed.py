@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from lib.adapters.services import Services
-from lib.jobs.embed_users import CHUNK
+from lib.jobs.embed_users import AT_ONCE
 from lib.jobs.run import Deadline
 from lib.jobs.update_embeddings import process_user_embeddings
 from local.bench.figure import Figure, seconds
@@ -63,7 +63,7 @@ def _stored(services: Services) -> list[bytes]:
     with services.database.transaction() as connection:
         rows = connection.cursor(binary=True).execute(statement).fetchall()
     fields = [b"\0\2" + _field(user_id.encode()) + _field(vector) for user_id, vector in rows]
-    chunks = [fields[start : start + CHUNK] for start in range(0, len(fields), CHUNK)]
+    chunks = [fields[start : start + AT_ONCE] for start in range(0, len(fields), AT_ONCE)]
     return [b"PGCOPY\n\xff\r\n\0" + bytes(8) + b"".join(chunk) + b"\xff\xff" for chunk in chunks]
 
 

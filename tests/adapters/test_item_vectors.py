@@ -31,8 +31,8 @@ def version(connection: Connection) -> int:
 
 
 def looked_up(connection: Connection, items: ItemVectors, *content_ids: str) -> NDArray[np.float32]:
-    rows = items.rows(connection, content_ids)
-    return items.vectors[rows]
+    rows, vectors = items.of(connection, content_ids)
+    return vectors[rows]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 100])
@@ -73,8 +73,9 @@ def test_no_more_are_kept_than_may_be_beside_what_one_call_asks_for(connection: 
     items = ItemVectors(version, most=3)
     for start in range(5):
         wanted = CONTENT_IDS[start : start + 3]
-        np.testing.assert_array_equal(looked_up(connection, items, *wanted), STORED[start : start + 3])
-        assert len(items.vectors) <= 3 + 3
+        rows, vectors = items.of(connection, wanted)
+        np.testing.assert_array_equal(vectors[rows], STORED[start : start + 3])
+        assert len(vectors) <= 3 + 3
 
 
 def test_after_a_failed_fetch_the_next_one_gets_what_that_lacked(
@@ -87,5 +88,5 @@ def test_after_a_failed_fetch_the_next_one_gets_what_that_lacked(
     with monkeypatch.context() as broken:
         broken.setattr(item_vectors, "read_item_vectors", failing)
         with pytest.raises(ConnectionError):
-            items.rows(connection, ["item 1", "item 2"])
+            items.of(connection, ["item 1", "item 2"])
     np.testing.assert_array_equal(looked_up(connection, items, "item 2", "item 4"), STORED[[2, 4]])

@@ -11,7 +11,11 @@ from lib.adapters.item_vectors import read_item_vectors
 from lib.adapters.services import Services
 from lib.core.defaults import EMBEDDING_SIZE
 from lib.core.taste.learned_map import map_users
+from lib.errors import OutOfTime
+from lib.jobs import embed_users as embed_module
 from lib.jobs.build_model import model_is_due
+from lib.jobs.embed_users import read_taste, update_users
+from lib.time_limit import time_limit
 from tests.jobs.site import Site, action
 
 TWO_HOURS = timedelta(hours=2)
@@ -220,6 +224,36 @@ def test_interests_fade_as_the_log_teaches_and_as_a_setting_says(
         told.embed()
         assert np.allclose(embedding_of(told, "ann"), learned, atol=1e-6) == same
         told.services.close()
+
+
+@pytest.mark.parametrize("connections", [1, 2, 4])
+def test_users_that_are_updated_some_at_a_time_get_what_they_would_together(
+    readers: Site, monkeypatch: pytest.MonkeyPatch, connections: int
+) -> None:
+    readers.act(action("grump", "drama0", "dislike"), action("ann", "unknown"))
+    readers.embed()
+    together = embeddings(readers)
+    readers.query("DELETE FROM user_embeddings")
+    monkeypatch.setattr(embed_module, "AT_ONCE", 3)
+    settings = dataclasses.replace(readers.services.settings, database_max_connections=connections)
+    some = Site(Services(settings), readers.redis)
+    assert some.embed()["users_updated"] == len(together) == 14
+    some.services.close()
+    apart = embeddings(readers)
+    assert apart.keys() == together.keys()
+    for user_id, (embedding, _, _) in apart.items():
+        np.testing.assert_allclose(embedding, together[user_id][0], atol=1e-6)
+
+
+def test_a_time_limit_holds_for_all_of_the_threads_that_update_users(readers: Site) -> None:
+    readers.embed()
+    settings = readers.services.settings
+    with readers.services.database.transaction() as connection:
+        model = read_active_model(connection)
+        assert model is not None
+        taste = read_taste(connection, model, settings)
+    with time_limit(0.0), pytest.raises(OutOfTime):
+        update_users(readers.services, ["comedy fan 0"], taste, now=datetime.now(UTC))
 
 
 def forget_models(site: Site) -> None:
