@@ -12,7 +12,7 @@ from lib.core.defaults import EMBEDDING_SIZE
 from lib.core.embeddings import Indices, Vectors
 
 _ITEMS_AT_ONCE = 20_000  # 15 MB
-_MOST_KEPT = 100_000  # items: 77 MB
+_MOST_KEPT = 50_000  # items: 38 MB
 
 
 class ItemVectors:
