@@ -179,7 +179,7 @@ CASES: dict[str, tuple[Request, set[str]]] = {
     "warming": (Request(WARM_PATH, job("warm_cache")), {"jwt", *REDIS, "psycopg", *VECTORS}),
     "refreshing": (Request(REFRESH_PATH, job("refresh_cold_start")), {"jwt", *REDIS, "psycopg", "numpy"}),
     "a cached list": (Request("/api/recommend", query="user_id=ada"), {*REDIS, "psycopg"}),
-    "a stranger's list": (Request("/api/recommend", query="user_id=eve"), {*REDIS, "psycopg", "pgvector"}),
+    "a stranger's list": (Request("/api/recommend", query="user_id=eve"), {*REDIS, "psycopg"}),
     "a list in one language": (Request("/api/recommend", query="user_id=ada&language=en"), {"psycopg", *VECTORS}),
     "the status": (Request("/api/status"), {*REDIS, "psycopg"}),
     "the status's page": (Request("/api/status", headers=HTML), {*REDIS, "psycopg", "jinja2"}),

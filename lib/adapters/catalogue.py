@@ -45,10 +45,9 @@ def read_allowed(database: Database, content_ids: Sequence[str]) -> set[str]:
     return set(database.read_texts(QUERIES["available"], given) or database.read_texts(QUERIES["allowed"], given))
 
 
-def is_known(connection: Connection, user_id: str) -> bool:
+def is_known(database: Database, user_id: str) -> bool:
     """Whether the log knows anything of the user."""
-    row = connection.execute(QUERIES["is_known"], {"user_id": user_id}).fetchone()
-    return row is not None and bool(row[0])
+    return bool(database.read_texts(QUERIES["is_known"], {"user_id": user_id}))
 
 
 def read_active_users(connection: Connection, *, since: datetime) -> list[str]:

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import errors, generators
 from psycopg.abc import RV, PQGen, PQGenConn
 from psycopg.pq import Escaping, ExecStatus
+from psycopg.types import TypeInfo
 
 from lib.adapters.postgres_errors import REFUSALS, translated_errors
 from lib.errors import OutOfTime, PostgresUnavailable, SchemaMissing
@@ -225,12 +226,15 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _register_vectors(connection: Connection) -> None:
-    """Once for each connection. Imported here because a connection that reads no vectors does without."""
-    if connection.adapters.types.get("vector") is None:
-        from pgvector.psycopg import register_vector
+    """Once for each connection. Imported here because a connection that reads no vectors does without.
 
-        try:
-            register_vector(connection)
-        except psycopg.ProgrammingError:
+    pgvector's own way asks for four types, in three round trips each.
+    """
+    if connection.adapters.types.get("vector") is None:
+        from pgvector.psycopg.vector import register_vector_info
+
+        found = connection.execute(QUERIES["vector_type"]).fetchone()
+        if found is None:
             message = Text("The database has no type `vector`: pgvector is missing.")
-            raise SchemaMissing(message, fix=Text("Open /api/init.")) from None
+            raise SchemaMissing(message, fix=Text("Open /api/init."))
+        register_vector_info(connection, TypeInfo("vector", *found, regtype="vector"))

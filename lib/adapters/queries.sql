@@ -1,6 +1,10 @@
 -- The statements of the product, by name. Parameters are psycopg's. Times as unix seconds where arithmetic follows.
 -- Decay ends at 500 half-lives: a product that underflows is an error to Postgres.
 
+-- name: vector_type
+-- pgvector's, and arrays of it.
+SELECT oid, typarray FROM pg_type WHERE oid = to_regtype('vector')
+
 -- name: lock_log
 -- Writers of the log and of popularity take turns: what is "first" must not be decided twice at once.
 SELECT pg_advisory_xact_lock(7240219)
@@ -141,7 +145,7 @@ UPDATE recs_popularity p SET language = g.language
 FROM unnest(%(content_ids)s::text[], %(languages)s::text[]) g(content_id, language) WHERE g.content_id = p.content_id
 
 -- name: is_known
-SELECT EXISTS (SELECT FROM user_actions WHERE user_id = %(user_id)s)
+SELECT user_id FROM user_actions WHERE user_id = %(user_id)s LIMIT 1
 
 -- name: neighbours
 -- What users' reads point to.

@@ -68,11 +68,11 @@ def _allowed_of(services: Services, items: list[Document]) -> list[Document]:
 
 def _compute(services: Services, *, user_id: str, language: str | None, now: datetime) -> Document | None:
     """None where the log knows nothing of the user."""
-    with services.database.transaction(vectors=True) as connection:
-        if not is_known(connection, user_id):
-            return None
-        from lib.jobs.rank_lists import rank_lists  # numpy, which a list that is cached or popular does without
+    if not is_known(services.database, user_id):
+        return None
+    from lib.jobs.rank_lists import rank_lists  # numpy, which a list that is cached or popular does without
 
+    with services.database.transaction(vectors=True) as connection:
         model = read_active_model(connection)
         lists = rank_lists(connection, services, model, [user_id], language=language, now=now)
     return lists.get(user_id)

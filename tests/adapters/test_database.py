@@ -1,11 +1,13 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from pgvector import Vector
 from psycopg.pq import TransactionStatus
 
 from lib.adapters import database as database_module
@@ -128,6 +130,19 @@ def test_a_read_is_one_round_trip_and_a_transaction_needs_one_to_begin_and_one_t
     read_process_id(database)
     assert count_round_trips(database, lambda: database.read_texts(READ_NOTES, {})) == 1
     assert count_round_trips(database, lambda: write(database, "kept")) == 1 + 1 + 1
+
+
+def test_a_connection_that_is_to_read_vectors_needs_one_round_trip_more_and_once(
+    make_database: MakeDatabase, schema_template: str
+) -> None:
+    with closing(Database(make_database(schema_template), max_connections=1)) as ours:
+
+        def read_a_vector() -> None:
+            with ours.transaction(vectors=True) as connection:
+                assert connection.execute("SELECT '[1,2]'::vector").fetchone() == (Vector([1, 2]),)
+
+        read_process_id(ours)
+        assert [count_round_trips(ours, read_a_vector) for _ in range(2)] == [4, 3]
 
 
 def test_a_read_finds_its_kept_connection_dead_and_asks_on_a_new_one(database: Database, url: str) -> None:

@@ -84,6 +84,16 @@ def test_a_cached_read_is_one_round_trip_to_each_service(readers: Site, monkeypa
     assert len(commands) == 1
 
 
+def test_a_strangers_published_list_is_two_round_trips_to_each_service(
+    readers: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One to see that nothing is known of him, one for what he gets then."""
+    refresh_cold_start(readers.services, datetime.now(UTC), Deadline.after(60))
+    commands = count_calls(monkeypatch, RedisClient, "execute")
+    assert count_round_trips(readers.services.database, lambda: readers.recommend("stranger")) == 2
+    assert len(commands) == 2
+
+
 def test_where_some_of_the_first_are_not_available_those_after_them_are_shown(readers: Site) -> None:
     readers.act(action("ann", "comedy0"))
     ids = readers.ids("ann")
