@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from lib.adapters.database import QUERIES, Connection, Database, array_literal
@@ -39,10 +40,12 @@ def read_popular(
     return [PopularContent(content_id, sum_, topics_of(topics)) for content_id, sum_, topics in rows]
 
 
-def read_allowed(database: Database, content_ids: Sequence[str]) -> set[str]:
-    """Those of `content_ids` that may be shown."""
+def read_allowed(database: Database, content_ids: Sequence[str], *, seconds: float) -> set[str]:
+    """Those of `content_ids` that may be shown. Neither of its two questions, of which the second is rare, outlives
+    `seconds`."""
     given = {"content_ids": array_literal(content_ids)}
-    return set(database.read_texts(QUERIES["available"], given) or database.read_texts(QUERIES["allowed"], given))
+    ask = partial(database.read_texts, texts=given, seconds=seconds)
+    return set(ask(QUERIES["available"]) or ask(QUERIES["allowed"]))
 
 
 def is_known(database: Database, user_id: str) -> bool:

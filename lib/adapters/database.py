@@ -3,6 +3,7 @@
 import math
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -18,7 +19,7 @@ from psycopg.types import TypeInfo
 from lib.adapters.postgres_errors import REFUSALS, translated_errors
 from lib.errors import OutOfTime, PostgresUnavailable, SchemaMissing
 from lib.text import Text
-from lib.time_limit import seconds_left
+from lib.time_limit import seconds_left, time_limit
 
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 20.0  # a tick's transaction takes well under one
@@ -90,6 +91,7 @@ class Database:
         self._free = threading.BoundedSemaphore(max_connections)
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
+        self._answered_at = -math.inf  # of time.monotonic
 
     @contextmanager
     def transaction(self, *, seconds: float = STATEMENT_SECONDS, vectors: bool = False) -> Iterator[Connection]:
@@ -119,9 +121,10 @@ class Database:
     def read_texts(self, query: bytes, texts: Mapping[str, str], *, seconds: float = STATEMENT_SECONDS) -> list[str]:
         """The one column, of texts, that a statement answers which changes nothing, in one round trip.
 
-        It doesn't outlive `seconds`, and may run twice: what isn't answered on a kept connection is asked on a new one.
+        It doesn't outlive `seconds` from when a connection is free, and may run twice: what isn't answered on a kept
+        connection is asked on a new one.
         """
-        with self._permit(seconds), translated_errors():
+        with self._permit(seconds), time_limit(seconds), translated_errors():
             connection, found = self._start(partial(_read_texts, query, texts), seconds)
             self._put_back(connection)
             return found
@@ -133,9 +136,10 @@ class Database:
 
     @contextmanager
     def _permit(self, seconds: float) -> Iterator[None]:
-        """To use one of the connections."""
-        if not self._free.acquire(timeout=seconds_left(seconds)):
-            raise PostgresUnavailable(Text("Every database connection of this process is busy."))
+        """To use one of the connections. Waits on past `seconds` while Postgres answers those who are before."""
+        while not self._free.acquire(timeout=(patience := seconds_left(seconds))):
+            if patience < seconds or time.monotonic() - self._answered_at > seconds:
+                raise PostgresUnavailable(Text("Every database connection of this process is busy."))
         try:
             yield
         finally:
@@ -188,6 +192,7 @@ class Database:
 
     def _put_back(self, connection: Connection) -> None:
         if not connection.closed:
+            self._answered_at = time.monotonic()
             with self._lock:
                 self._idle.append(connection)
 

@@ -58,8 +58,8 @@ def _still_allowed(services: Services, document: Document, n: int) -> Document:
 
 def _allowed_of(services: Services, items: list[Document]) -> list[Document]:
     try:
-        with time_limit(PATIENCE_SECONDS):
-            allowed = read_allowed(services.database, [item["content_id"] for item in items])
+        ids = [item["content_id"] for item in items]
+        allowed = read_allowed(services.database, ids, seconds=PATIENCE_SECONDS)
     except (PostgresUnavailable, OutOfTime) as error:
         _go_on(services, "a cached list served unchecked", error)
         return items

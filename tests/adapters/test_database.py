@@ -199,6 +199,14 @@ def test_a_process_whose_connections_are_all_busy_says_so(url: str) -> None:
     database.close()
 
 
+def test_whoever_waits_for_a_busy_connection_waits_on_while_others_get_their_answers(url: str) -> None:
+    """A queue is no outage: twenty reads one after the other take longer than each of them may."""
+    with closing(Database(url, max_connections=1)) as database, ThreadPoolExecutor(20) as threads:
+        wait = b"SELECT 'answered' || pg_sleep(0.05)::text"
+        asked = [threads.submit(database.read_texts, wait, {}, seconds=0.4) for _ in range(20)]
+        assert [each.result() for each in asked] == [["answered"]] * 20
+
+
 def test_a_statement_that_takes_too_long_is_cancelled(database: Database) -> None:
     slow = pytest.raises(PostgresUnavailable, match="statement timeout")
     with slow, database.transaction(seconds=0.05) as connection:

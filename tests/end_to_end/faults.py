@@ -271,11 +271,16 @@ class PostgresProxy(Proxy):
         self._target = (host, port)
         self._trouble: PostgresTrouble | None = None
         self._frozen: set[socket.socket] = set()
+        self._delay_seconds = 0.0
         self.met = 0  # how often the trouble has struck
         super().__init__()
 
     def give(self, does: Literal["cut", "hang"], *, at: bytes = b"", before: bool = True) -> None:
         self._trouble = PostgresTrouble(does, at, before)
+
+    def slow_down(self, seconds: float) -> None:
+        """From now on everything that the server says comes so much later, on each connection."""
+        self._delay_seconds = seconds
 
     def freeze(self) -> None:
         """Nobody answers on the connections that exist; new ones are accepted."""
@@ -286,6 +291,7 @@ class PostgresProxy(Proxy):
         if self._trouble is not None:
             self._trouble.over.set()
         self._trouble = None
+        self._delay_seconds = 0.0
         with self._lock:
             for connection in self._frozen & self._connections:
                 with contextlib.suppress(OSError):
@@ -321,6 +327,8 @@ class PostgresProxy(Proxy):
                 return False
             if not data:
                 return False
+            if source is server:
+                time.sleep(self._delay_seconds)
             (server if source is client else client).sendall(data)
         return True
 
