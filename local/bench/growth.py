@@ -2,11 +2,11 @@
 
 Each size is done by a process of its own, on a database of its own. It imports and connects by doing a little of the
 same work first, which isn't timed: what it takes to begin would make small sizes look slow, and growth slower than it
-is. Memory is the most that the process ever had, all told.
+is. Processor time is that of the process and of the servers, and tells growth from a machine that others got busy on.
+Memory is the most that the process ever had, all told.
 """
 
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ from lib.settings import Settings
 from local.bench.computed_read import fill
 from local.bench.figure import Figure, seconds
 from local.bench.large_site import Sizes
+from local.bench.processes import peak_megabytes, processor_seconds
 from local.bench.readers import fill_readers, let_time_pass
 from local.bench.stack import Bench
 
@@ -58,6 +59,7 @@ class Kind:
 class Measured:
     size: int
     seconds: float
+    processor_seconds: float  # 0 where nobody knows
     megabytes: float
 
 
@@ -70,21 +72,34 @@ def growth(bench: Bench) -> list[Figure]:
 
 
 def _figures(name: str, points: Sequence[Measured]) -> list[Figure]:
-    """What each size took, against the size before, and the exponent of all of them."""
+    """What each size took, against the size before, and the exponents of all of them."""
+    series = [
+        ("", "s", [point.seconds for point in points]),
+        ("processor time of ", "s", [point.processor_seconds for point in points]),
+        ("memory of ", "MB", [point.megabytes for point in points]),
+    ]
     figures = list[Figure]()
-    for small, large in pairwise(points):
-        longer, more = large.seconds / small.seconds, large.megabytes / small.megabytes
-        longest = (large.size / small.size) ** LARGEST_EXPONENT
-        what, against, is_last = f"{name.format(f'{large.size:,}')}", f"{small.size:,} of them", large is points[-1]
-        target = f"<= {MOST_MEMORY}" if is_last else ""
-        figures += [
-            Figure(f"growth: {what}", large.seconds, "s", against, small.seconds, longer, f"<= {longest:.4g}"),
-            Figure(f"growth: memory of {what}", large.megabytes, "MB", against, small.megabytes, more, target),
-        ]
-    logarithms = np.log([(point.size, point.seconds) for point in points])
-    exponent = float(np.polyfit(logarithms[:, 0], logarithms[:, 1], 1)[0])
-    exponent_of = f"growth: exponent of {name.format('any number of')}"
-    return [*figures, Figure(exponent_of, exponent, "", "linear", 1.0, exponent, f"<= {LARGEST_EXPONENT}")]
+    for of, unit, values in series:
+        if all(values):
+            figures += _steps(name, of, unit, points, values)
+    return figures
+
+
+def _steps(name: str, of: str, unit: str, points: Sequence[Measured], values: Sequence[float]) -> list[Figure]:
+    figures = list[Figure]()
+    sizes = [point.size for point in points]
+    for (before, size), (against, value) in zip(pairwise(sizes), pairwise(values), strict=True):
+        target = f"<= {(size / before) ** LARGEST_EXPONENT:.4g}"
+        if unit == "MB":
+            target = f"<= {MOST_MEMORY}" if size == sizes[-1] else ""
+        what = f"growth: {of}{name.format(f'{size:,}')}"
+        figures.append(Figure(what, value, unit, f"{before:,} of them", against, value / against, target))
+    if unit == "s":
+        slope = float(np.polyfit(np.log(sizes), np.log(values), 1)[0])  # a line through logarithms, by least squares
+        exponent = max(slope, 0.01)  # of tiny sizes it is noise
+        what = f"growth: exponent of {of}{name.format('any number of')}"
+        figures.append(Figure(what, exponent, "", "linear", 1.0, exponent, f"<= {LARGEST_EXPONENT}"))
+    return figures
 
 
 def _measure(bench: Bench, name: str, kind: Kind, size: int) -> Measured:
@@ -99,9 +114,14 @@ def _measure(bench: Bench, name: str, kind: Kind, size: int) -> Measured:
             process.stdin.flush()
             assert process.stdout.readline(), "it could not begin"
             kind.then(bench, services, size)
-            done, took, megabytes = json.loads(process.communicate("\n")[0])
+            before = processor_seconds()
+            process.stdin.write("\n")
+            process.stdin.flush()
+            done, took, megabytes = json.loads(process.stdout.readline())
+            after = processor_seconds()
+            process.stdin.close()
         assert done == size
-    return Measured(size, took, megabytes)
+    return Measured(size, took, after - before, megabytes)
 
 
 def in_fresh_process() -> None:
@@ -114,10 +134,8 @@ def in_fresh_process() -> None:
     print("ready", flush=True)
     sys.stdin.readline()
     took = seconds(lambda: done.append(kind.work(services)))
-    print(json.dumps([done[0], took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES / 1e6]))
-
-
-_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
+    print(json.dumps([done[0], took, peak_megabytes()]), flush=True)
+    sys.stdin.read()  # until it was seen what all of it has used
 
 
 def _push(bench: Bench, _: Services, count: int) -> None:
