@@ -38,6 +38,7 @@ MOST_MEMORY = 1.1  # of what a tenth of the work takes
 SECONDS = 3_600.0  # for anything
 ACTIONS_EACH = 10
 CONTENTS = 2_000
+PUSHING_USERS, PUSHED_CONTENTS = 50_000, 20_000
 PUSHED_AT_ONCE = 10_000
 EVER = 10_000.0  # days
 
@@ -139,12 +140,12 @@ def in_fresh_process() -> None:
 
 
 def _push(bench: Bench, _: Services, count: int) -> None:
-    """Views by users who do twenty each, of the more contents the more views there are."""
+    """Views on a site of one size, so that a batch of few has as many users and contents in it as one of many."""
     rng, now = np.random.default_rng(count), datetime.now(UTC)
     for start in range(0, count, PUSHED_AT_ONCE):
         numbers = range(start, min(start + PUSHED_AT_ONCE, count))
-        users = rng.integers(1 + count // 20, size=len(numbers)).tolist()
-        contents = ((1 + count // 50) * rng.random(len(numbers)) ** 2).astype(int).tolist()
+        users = rng.integers(PUSHING_USERS, size=len(numbers)).tolist()
+        contents = (PUSHED_CONTENTS * rng.random(len(numbers)) ** 2).astype(int).tolist()
         drawn = zip(numbers, users, contents, strict=True)
         bench.push([Action(f"{count}-{n}", f"user-{user}", f"content-{c}", "view", None, now) for n, user, c in drawn])
 
