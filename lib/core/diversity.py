@@ -45,12 +45,18 @@ def varied(items: Sequence[int], variety: Variety, *, n: int) -> list[int]:
 
 def places_of_topics(topics: Sequence[Topics], *, topic_share: float, author_share: float) -> dict[str, int]:
     """How many places of a page each topic gets, of candidates with these topics: at least what is its share of them.
+    Topics that can't take more are left out.
 
     A topic that most candidates have says nothing about any of them, and limiting it would only hide the best.
     """
     counts = Counter(topic for some in topics for topic in some)
-    least = {topic: author_share if topic.startswith(AUTHOR_PREFIX) else topic_share for topic in counts}
-    return {topic: max(1, round(PAGE * max(least[topic], count / len(topics)))) for topic, count in counts.items()}
+    places = {}
+    for topic, count in counts.items():
+        least = author_share if topic.startswith(AUTHOR_PREFIX) else topic_share
+        limit = max(1, round(PAGE * max(least, count / len(topics))))
+        if count > limit:
+            places[topic] = limit
+    return places
 
 
 def spread(topics: Sequence[Topics], text: "Vectors | None", places: dict[str, int], *, n: int) -> list[int]:
@@ -59,27 +65,40 @@ def spread(topics: Sequence[Topics], text: "Vectors | None", places: dict[str, i
     `topics` (k,) and `text` (k, d) are of the candidates, best first. Where nothing else can fill a page, what waited
     does.
     """
+    copies = {} if text is None else _copies(text)
     waiting = list(range(len(topics)))
+    if not places and not copies:
+        return waiting
+    limited = [[topic for topic in some if topic in places] for some in topics]
     order: list[int] = []
     while waiting and len(order) < n:
-        page = _page(waiting, topics, text, places)
+        page = _page(waiting, limited, copies, places)
         order += page
-        waiting = [number for number in waiting if number not in page]
+        shown = set(page)
+        waiting = [number for number in waiting if number not in shown]
     return order + waiting
 
 
+def _copies(text: "Vectors") -> dict[int, set[int]]:
+    """Of each candidate that is a copy of better ones, which these are."""
+    copies: dict[int, set[int]] = {}
+    for better, number in zip(*(side.tolist() for side in (text @ text.T > _ALIKE).nonzero()), strict=True):
+        if better < number:
+            copies.setdefault(number, set()).add(better)
+    return copies
+
+
 def _page(
-    waiting: Sequence[int], topics: Sequence[Topics], text: "Vectors | None", places: dict[str, int]
+    waiting: Sequence[int], limited: Sequence[list[str]], copies: dict[int, set[int]], places: dict[str, int]
 ) -> list[int]:
-    """The numbers of one page."""
+    """The numbers of one page. `limited` (k,) are the topics of each candidate that have not every place."""
     page: list[int] = []
     left = dict(places)
     for number in waiting:
-        is_full = any(left[topic] == 0 for topic in topics[number])
-        is_copy = text is not None and bool(page) and (text[page] @ text[number]).max() > _ALIKE
-        if not is_full and not is_copy:
+        is_full = any(left[topic] == 0 for topic in limited[number])
+        if not is_full and (number not in copies or copies[number].isdisjoint(page)):
             page.append(number)
-            for topic in topics[number]:
+            for topic in limited[number]:
                 left[topic] -= 1
         if len(page) == PAGE:
             return page

@@ -39,9 +39,8 @@ def with_discovery(order: Indices, lift: NDArray[np.floating], *, page: int = PA
     later = order[page : page + _NOT_FAR]
     if len(later) == 0 or np.isneginf(lift[later]).all():
         return order
-    found = later[np.argmax(lift[later])]
-    kept = order[order != found]
-    return np.insert(kept, page - 1, found)
+    found = page + int(np.argmax(lift[later]))
+    return np.concatenate([order[: page - 1], order[[found]], order[page - 1 : found], order[found + 1 :]])
 
 
 def with_new_ones(is_new: NDArray[np.bool_], *, per_page: int) -> Indices:
@@ -49,14 +48,10 @@ def with_new_ones(is_new: NDArray[np.bool_], *, per_page: int) -> Indices:
     many a page, evenly spaced, so that a single one stands in the page's middle. They keep their order, and so does all
     else.
     """
-    usual, new = list(np.flatnonzero(~is_new)), list(np.flatnonzero(is_new))
-    order: list[int] = []
-    shown = 0
-    while usual or new:
-        due = ((len(order) + 1) * per_page + PAGE // 2) // PAGE > shown
-        if new and (due or not usual):
-            shown += 1
-            order.append(int(new.pop(0)))
-        else:
-            order.append(int(usual.pop(0)))
-    return np.array(order, dtype=np.intp)
+    usual, new = np.flatnonzero(~is_new), np.flatnonzero(is_new)
+    due = np.diff((np.arange(len(is_new) + 1) * per_page + PAGE // 2) // PAGE) > 0
+    takes_new = due & (np.cumsum(due) <= len(new))
+    takes_new[np.flatnonzero(~takes_new)[len(usual) :]] = True  # where nothing else is left
+    order = np.empty(len(is_new), np.intp)
+    order[takes_new], order[~takes_new] = new, usual
+    return order

@@ -19,3 +19,13 @@ def top_n(scores: Scores, n: int, *, excluded: Mask | None = None) -> Indices:
         nth_best = np.partition(scores[indices], -n)[-n]
         indices = indices[scores[indices] >= nth_best]
     return indices[np.argsort(-scores[indices], kind="stable")[:n]]
+
+
+def largest(values: Scores, n: int) -> Mask:
+    """Which of some values (k,), none of them NaN, are the `n` largest, the first among equals."""
+    if n >= len(values):
+        return np.ones(len(values), bool)
+    least = np.partition(values, len(values) - n)[len(values) - n]
+    chosen: Mask = values > least
+    chosen[np.flatnonzero(values == least)[: n - np.count_nonzero(chosen)]] = True
+    return chosen

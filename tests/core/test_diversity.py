@@ -30,8 +30,13 @@ def test_a_topic_that_most_candidates_have_is_not_held_back() -> None:
 
 
 def test_an_author_gets_less_than_a_topic() -> None:
-    places = places_of_topics([of("author:ann", "cats"), *[of()] * 99], topic_share=0.6, author_share=0.2)
+    places = places_of_topics([*[of("author:ann", "cats")] * 13, *[of()] * 87], topic_share=0.6, author_share=0.2)
     assert places == {"author:ann": 4, "cats": 12}
+
+
+def test_a_topic_whose_candidates_all_find_a_place_is_not_limited() -> None:
+    topics = [*[of("author:ann", "cats")] * 4, *[of("cats")] * 8, *[of()] * 88]
+    assert places_of_topics(topics, topic_share=0.6, author_share=0.2) == {}
 
 
 def test_what_waited_fills_a_page_that_nothing_else_can_fill() -> None:

@@ -21,7 +21,7 @@ from lib.core.ranker.reads import COHORT_HALF_LIVES_DAYS
 from lib.core.ranker.site import Site
 
 PERSONAL_NAMES = (*(f"lift{h:g}d" for h in COHORT_HALF_LIVES_DAYS), "knn", "follows", "age_gap")
-_USERS_AT_ONCE = 64  # some 50 MB while they are worked on
+_USERS_AT_ONCE = 16  # some 10 MB while they are worked on, most of which stays in the processor's cache
 _PRIOR = 2.0  # readers of the user's mean similarity that every item's cohort begins with
 _FLOOR = 0.02
 

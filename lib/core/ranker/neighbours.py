@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.core.ranker.log import DAY, Indices, Mask, Vectors, decay, ranges, starts_of
+from lib.core.ranker.log import DAY, Indices, Vectors, decay, ranges, starts_of
 from lib.core.ranker.reads import COHORT_HALF_LIVES_DAYS, FOLLOW_HALF_LIFE_DAYS, Reads
+from lib.core.ranking import largest
 
 N_COHORTS = len(COHORT_HALF_LIVES_DAYS)
 CHANNELS = (*(f"cohort{h:g}d" for h in COHORT_HALF_LIVES_DAYS), "knn", "follows")
@@ -128,13 +129,5 @@ def _best(local: Indices, values: Vectors, size: int) -> Indices:
         worth += channel / np.repeat(maxima, sizes)
     kept = np.ones(len(local), bool)
     for start, length in zip(first[sizes > size], sizes[sizes > size], strict=True):
-        kept[start : start + length] = _largest(worth[start : start + length], size)
+        kept[start : start + length] = largest(worth[start : start + length], size)
     return np.flatnonzero(kept)
-
-
-def _largest(values: Vectors, n: int) -> Mask:
-    """Which are the `n` largest of more values than that, the first among equals."""
-    least = np.partition(values, len(values) - n)[len(values) - n]
-    chosen: Mask = values > least
-    chosen[np.flatnonzero(values == least)[: n - np.count_nonzero(chosen)]] = True
-    return chosen

@@ -11,7 +11,7 @@ import numpy as np
 from lib.core.ranker.log import Floats, Indices, Mask, Vectors, ranges
 from lib.core.ranker.neighbours import CHANNELS, N_COHORTS, Rows
 from lib.core.ranker.profiles import Profiles
-from lib.core.ranking import top_n
+from lib.core.ranking import largest
 
 _PER_CHANNEL = 100  # with 40 the tail loses .001 of NDCG
 _POOLED = (0, 1, N_COHORTS, N_COHORTS + 1)  # but for the longest cohort, which finds what kNN finds
@@ -43,12 +43,24 @@ def profile_sums(profiles: Profiles, rows: Rows, idf: Floats) -> Sums:
     entries = ranges(rows.starts[:-1][profiles.items], lengths)
     items = rows.items[entries].astype(np.intp)
     n_items = int(items.max(initial=0)) + 1
-    cells, cell = np.unique(np.repeat(profiles.users, lengths) * n_items + items, return_inverse=True)
-    values = np.empty((len(cells), len(CHANNELS)), np.float32)
-    for channel, weights in enumerate(channel_weights(profiles, idf).T):
-        worth = np.repeat(weights, lengths) * rows.values[entries, channel]
-        values[:, channel] = np.bincount(cell, worth, len(cells))
-    return Sums(cells // n_items, cells % n_items, values)
+    cells, cell = _distinct(np.repeat(profiles.users, lengths) * n_items + items, profiles.n_users * n_items)
+    values = np.empty((len(CHANNELS), len(cells)), np.float32)
+    weights, worths = channel_weights(profiles, idf), rows.values[entries]
+    for channel in range(len(CHANNELS)):
+        worth = np.repeat(weights[:, channel], lengths) * worths[:, channel]
+        values[channel] = np.bincount(cell, worth, len(cells))
+    users, items = np.divmod(cells, n_items)
+    return Sums(users, items, values.T)
+
+
+def _distinct(keys: Indices, end: int) -> tuple[Indices, Indices]:
+    """The distinct ones of keys (m,) below `end`, ascending, and which of these each is: np.unique without sorting."""
+    is_there = np.zeros(end, bool)
+    is_there[keys] = True
+    distinct = np.flatnonzero(is_there)
+    number = np.empty(end, np.int32)
+    number[distinct] = np.arange(len(distinct))
+    return distinct, number[keys]
 
 
 def personal_pool(sums: Sums) -> Mask:
@@ -58,7 +70,7 @@ def personal_pool(sums: Sums) -> Mask:
     for start, size in zip(starts, np.diff(starts, append=len(chosen)), strict=True):
         for channel in _POOLED:
             values = sums.values[start : start + size, channel]
-            chosen[start + top_n(values, _PER_CHANNEL, excluded=values <= 0)] = True
+            chosen[start : start + size] |= largest(values, _PER_CHANNEL) & (values > 0)
     return chosen
 
 
