@@ -13,41 +13,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.adapters.database import QUERIES, Connection
-from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.defaults import CO_READ_SIZE, HALF_LIVES_HOURS, TEXT_SIZE
 from lib.core.diversity import Topics, topics_of
 from lib.core.ranker.items import Items
+from lib.core.ranker.log import Floats, Indices, Mask, Vectors, starts_of
 from lib.core.ranker.neighbours import CHANNELS, Rows
-from lib.core.ranker.statistics import pack_statistics
+from lib.core.ranker.statistics import UNMET, pack_statistics
 
 
 @dataclass(frozen=True)
-class StoredItem:
-    """One item as it is stored. `statistics` (S,), `vectors` (d,) and `circle` (c,) are as of the model's building and
-    None for an item that the model doesn't know; `sums` are as of `as_of`, None where nobody has met the item."""
+class StoredItems:
+    """Items (n,) as they are stored. `statistics` (n, S), `vectors` (n, d) and `circles` (n, c) are as of the model's
+    building; of an item that the model doesn't know, whose position is -1, they are UNMET and zeros. `sums` (n,
+    half-lives) are as of `as_of`: zeros and -inf where nobody has met the item."""
 
-    content_id: str
-    position: int | None
-    statistics: NDArray[np.float64] | None
-    vectors: NDArray[np.float32] | None
-    circle: NDArray[np.float32] | None
-    as_of: float | None
-    sums: NDArray[np.float64] | None
-    topics: Topics
-    available: bool
+    content_ids: list[str]
+    positions: Indices
+    statistics: Floats
+    vectors: Vectors
+    circles: Vectors
+    as_of: Floats
+    sums: Floats
+    topics: list[Topics]
+    available: Mask
 
     @property
-    def is_met(self) -> bool:
-        """Whether anybody has acted on it; what has only been disliked has no popularity."""
-        return self.as_of is not None or (self.statistics is not None and bool(np.isfinite(self.statistics[0])))
+    def is_met(self) -> Mask:
+        """Whether anybody has acted on each; what has only been disliked has no popularity."""
+        return np.isfinite(self.as_of) | np.isfinite(self.statistics[:, 0])
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """The neighbours of one item: their positions (k,) and what each channel says (k, channels)."""
+class StoredRows:
+    """The neighbours of some items: `rows` (n of them) lead to positions. `idf` (n,) is of the items themselves."""
 
-    idf: float
-    positions: NDArray[np.int32]
-    values: NDArray[np.float32]
+    content_ids: list[str]
+    idf: Floats
+    rows: Rows
 
 
 def add_items(
@@ -74,15 +76,20 @@ def add_items(
             copy.write_row((version, position, content_id, statistics[position].tolist(), *packed))
 
 
-def read_neighbours(connection: Connection, version: int | None, content_ids: Sequence[str]) -> dict[str, Neighbours]:
+def read_neighbours(connection: Connection, version: int | None, content_ids: Sequence[str]) -> StoredRows:
+    """Of those of `content_ids` that the model knows, in any order."""
     parameters = {"version": version, "content_ids": list(content_ids)}
-    rows = connection.cursor(binary=True).execute(QUERIES["neighbours"], parameters)
-    return {
-        content_id: Neighbours(
-            idf, np.frombuffer(neighbours, np.int32), np.frombuffer(values, np.float32).reshape(-1, len(CHANNELS))
-        )
-        for content_id, idf, neighbours, values in rows
-    }
+    rows = connection.cursor(binary=True).execute(QUERIES["neighbours"], parameters).fetchall()
+    found, idf, neighbours, values = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return StoredRows(
+        list(found),
+        np.array(idf, np.float64),
+        Rows(
+            starts_of(np.array([len(packed) for packed in neighbours], np.intp) // np.dtype(np.int32).itemsize),
+            np.frombuffer(b"".join(neighbours), np.int32),
+            np.frombuffer(b"".join(values), np.float32).reshape(-1, len(CHANNELS)),
+        ),
+    )
 
 
 def read_items(
@@ -92,7 +99,7 @@ def read_items(
     content_ids: Sequence[str],
     positions: Sequence[int] = (),
     language: str | None = None,
-) -> list[StoredItem]:
+) -> StoredItems:
     """The items of these ids and of these positions, in the order of ids; `available` also says whether it is of the
     language."""
     parameters = {
@@ -101,21 +108,21 @@ def read_items(
         "positions": list(positions),
         "language": language,
     }
-    rows = connection.cursor(binary=True).execute(QUERIES["items"], parameters)
-    return [
-        StoredItem(
-            content_id,
-            position,
-            None if statistics is None else np.array(statistics, dtype=float),
-            None if vectors is None else np.frombuffer(vectors, np.float32),
-            None if circle is None else np.frombuffer(circle, np.float32),
-            as_of,
-            None if sums is None else np.array(sums, dtype=float),
-            topics_of(topics),
-            available,
-        )
-        for content_id, position, statistics, vectors, circle, as_of, sums, topics, available in rows
-    ]
+    rows = connection.cursor(binary=True).execute(QUERIES["items"], parameters).fetchall()
+    found, places, statistics, vectors, circles, as_of, sums, topics, available = (
+        zip(*rows, strict=True) if rows else ((),) * 9
+    )
+    return StoredItems(
+        list(found),
+        np.array([-1 if position is None else position for position in places], np.intp),
+        _numbers(statistics, absent=UNMET),
+        _unpacked(vectors, width=CO_READ_SIZE + TEXT_SIZE),
+        _unpacked(circles, width=TEXT_SIZE),
+        np.array([-np.inf if time is None else time for time in as_of], np.float64),
+        _numbers(sums, absent=np.zeros(len(HALF_LIVES_HOURS))),
+        [topics_of(some) for some in topics],
+        np.array(available, bool),
+    )
 
 
 def read_reads(
@@ -134,8 +141,19 @@ def read_new_items(
     return {content_id: (first, last, actions) for content_id, first, last, actions in rows}
 
 
-def sums_of(item: StoredItem) -> NDArray[np.float64]:
-    return np.zeros(len(HALF_LIVES_HOURS)) if item.sums is None else item.sums
+def _numbers(rows: Sequence[list[float] | None], *, absent: Floats) -> Floats:
+    """Rows of numbers as a matrix (n, ·)."""
+    nothing = absent.tolist()
+    numbers: Floats = np.array([nothing if row is None else row for row in rows], np.float64)
+    return numbers.reshape(len(rows), len(absent))
+
+
+def _unpacked(rows: Sequence[bytes | None], *, width: int) -> Vectors:
+    """Packed vectors as a matrix (n, width), zeros where there is none."""
+    vectors = np.zeros((len(rows), width), np.float32)
+    present = [row for row in rows if row is not None]
+    vectors[[row is not None for row in rows]] = np.frombuffer(b"".join(present), np.float32).reshape(-1, width)
+    return vectors
 
 
 def _pack(values: NDArray[np.generic], kind: type[np.generic]) -> bytes:

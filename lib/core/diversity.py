@@ -6,6 +6,7 @@ Without numpy of its own: popular content is read without it.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lib.core.defaults import AUTHOR_PREFIX, AUTHOR_SHARE, PAGE, TOPIC_SHARE
@@ -49,12 +50,13 @@ def places_of_topics(topics: Sequence[Topics], *, topic_share: float, author_sha
 
     A topic that most candidates have says nothing about any of them, and limiting it would only hide the best.
     """
-    counts = Counter(topic for some in topics for topic in some)
+    counts = Counter(chain.from_iterable(topics))
+    fewest = max(1, round(PAGE * min(topic_share, author_share)))
     places = {}
-    for topic, count in counts.items():
+    for topic in [topic for topic, count in counts.items() if count > fewest]:
         least = author_share if topic.startswith(AUTHOR_PREFIX) else topic_share
-        limit = max(1, round(PAGE * max(least, count / len(topics))))
-        if count > limit:
+        limit = max(1, round(PAGE * max(least, counts[topic] / len(topics))))
+        if counts[topic] > limit:
             places[topic] = limit
     return places
 

@@ -1,8 +1,9 @@
 """The site as ranking sees it, for some users: put together from what is stored, not from the whole log.
 
 1. What the users have read and seen, and the neighbours of what they read lately (gather_reads.py).
-2. The candidates for everybody, out of everything that may be shown.
-3. All of those items as they stand now (gather_items.py), and what is known of tastes in new ones.
+2. The candidates for everybody, out of everything that may be shown, and all of those items as they stand now: those
+   that no earlier part of the run has gathered (gathered.py).
+3. What is known of tastes in new ones.
 """
 
 from collections.abc import Sequence
@@ -10,17 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.adapters.candidate_pool import read_pool
 from lib.adapters.database import Connection
-from lib.adapters.item_store import read_items, read_neighbours
+from lib.adapters.item_store import StoredRows, read_neighbours
 from lib.adapters.services import Services
 from lib.core.diversity import Variety
-from lib.core.ranker.log import DAY, Vectors
+from lib.core.ranker.log import DAY, Indices, Vectors, ranges, starts_of
+from lib.core.ranker.neighbours import Rows, carry_rows
 from lib.core.ranker.profiles import profiles_of
 from lib.core.ranker.site import Site
 from lib.core.taste.new_items import UserTastes, user_tastes
-from lib.jobs.gather_items import Basis, gather_circles, gather_items, gather_rows, with_later_content
+from lib.jobs.gather_items import Basis, items_of
 from lib.jobs.gather_reads import gather_reads, personal_candidates
+from lib.jobs.gathered import Gathered, GatheredItems
 from lib.jobs.tuning import interest_half_life_days
 
 
@@ -37,40 +39,82 @@ class AssembledSite:
 
 
 def assemble_site(
-    connection: Connection, services: Services, basis: Basis, user_ids: Sequence[str], *, language: str | None
+    connection: Connection,
+    services: Services,
+    basis: Basis,
+    user_ids: Sequence[str],
+    *,
+    language: str | None,
+    gathered: Gathered,
 ) -> AssembledSite:
     """What `rank_users` needs for these users. Without a model nothing is known but popularity and what was read."""
-    now = basis.now.timestamp()
     reads = gather_reads(connection, user_ids, counted=basis.settings.positive_actions)
-    neighbours = read_neighbours(connection, basis.version, reads.latest())
-    shared = read_pool(connection, basis.version, language=language, now=now, new_since=basis.new_since)
-    stored = read_items(
-        connection,
-        basis.version,
-        content_ids=sorted({*shared, *reads.latest()}),
-        positions=personal_candidates(reads, neighbours),
-        language=language,
-    )
-    stored = with_later_content(connection, services.text_vectors, basis, stored)
-    place = {content_id: number for number, content_id in enumerate(shared)}
-    stored.sort(key=lambda item: -1 if item.is_met else place.get(item.content_id, -1))  # the newest first among equals
-    index_of = {item.content_id: index for index, item in enumerate(stored)}
-    by_user, starts, seen = reads.numbered(index_of)
+    latest = reads.latest()
+    neighbours = read_neighbours(connection, basis.version, latest)
+    personal = personal_candidates(reads, neighbours)
+    items = gathered.items(connection, services, basis, language=language)
+    items.read(connection, services, content_ids=[*items.shared, *latest], positions=personal)
+    chosen, index_of = _chosen(items, latest, personal)
+    by_user, starts, seen = reads.numbered(index_of[items.numbers(reads.content_ids)])
+    standing = items.standing
+    positions = standing["position"][chosen]
+    pool = np.zeros(len(chosen), bool)
+    pool[index_of[items.numbers(items.shared)]] = True
     site = Site(
-        now=now,
-        items=gather_items(connection, basis, stored),
-        rows=gather_rows(stored, neighbours, basis.age_seconds),
+        now=basis.now.timestamp(),
+        items=items_of(standing, chosen),
+        rows=_rows(neighbours, index_of[items.numbers(neighbours.content_ids)], positions, basis.age_seconds),
         reads=by_user,
         seen_starts=starts,
         seen_items=seen,
-        pool=np.array([item.content_id in place for item in stored], dtype=bool),
+        pool=pool,
         n_readers=basis.learned.n_readers,
     )
-    tastes = _tastes(site, basis, gather_circles(stored))
     _, text = site.items.vectors
     shares = basis.settings.topic_share, basis.settings.author_share
-    variety = Variety([item.topics for item in stored], text, *shares)
-    return AssembledSite(site, tastes, variety, list(index_of), reads.user_ids)
+    numbers = chosen.tolist()
+    return AssembledSite(
+        site,
+        _tastes(site, basis, standing["circle"][chosen]),
+        Variety([items.topics[number] for number in numbers], text, *shares),
+        [items.content_ids[number] for number in numbers],
+        reads.user_ids,
+    )
+
+
+def _chosen(items: GatheredItems, latest: Sequence[str], personal: Indices) -> tuple[Indices, Indices]:
+    """The numbers of the site's items in its order, and the index there of each that has been gathered (n + 1,): -1 for
+    those that are no part of it, and for what has no number. In the order of ids; what nobody has met comes last, the
+    newest first."""
+    shared = items.numbers(items.shared)
+    is_chosen = np.zeros(len(items), bool)
+    for numbers in (shared, items.numbers(latest), items.numbers_at(personal)):
+        is_chosen[numbers] = True
+    numbers = np.flatnonzero(is_chosen)
+    numbers = numbers[np.argsort(items.standing["position"][numbers])]  # nearly the order of ids
+    chosen = np.array(sorted(numbers.tolist(), key=items.content_ids.__getitem__), np.intp)
+    place = np.full(len(items), -1)
+    place[shared] = np.arange(len(shared))
+    place[np.isfinite(items.standing["first_seen"])] = -1
+    chosen = chosen[np.argsort(place[chosen], kind="stable")]
+    index_of = np.full(len(items) + 1, -1)
+    index_of[chosen] = np.arange(len(chosen))
+    return chosen, index_of
+
+
+def _rows(neighbours: StoredRows, owners: Indices, positions: Indices, age_seconds: float) -> Rows:
+    """The neighbours of what is in the profiles, as far as they are items of the site, as they stand now. `owners` (n,)
+    are the indices of the items whose neighbours these are, `positions` those of the site's items."""
+    rows = neighbours.rows
+    index_at = np.full(1 + max(positions.max(initial=-1), rows.items.max(initial=-1)), -1, np.int32)
+    index_at[positions[positions >= 0]] = np.flatnonzero(positions >= 0)
+    order = np.argsort(owners)
+    lengths = np.diff(rows.starts)[order]
+    entries = ranges(rows.starts[order], lengths)
+    items = index_at[rows.items[entries]]
+    is_kept = items >= 0
+    starts = starts_of(np.bincount(np.repeat(owners[order], lengths)[is_kept], minlength=len(positions)))
+    return Rows(starts, items[is_kept], carry_rows(rows.values[entries[is_kept]], age_seconds))
 
 
 def _tastes(site: Site, basis: Basis, circles: Vectors) -> UserTastes | None:

@@ -1,29 +1,42 @@
-"""The items of a site as they stand now: what the model knew of them when it was built, carried to now, popularity as
-of now, and from the log what nobody had met by then.
+"""Items as they stand now: what the model knew of them when it was built, carried to now, popularity as of now, and
+from the log what nobody had met by then.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lib.adapters.action_log import RECEIPT_OVERLAP
 from lib.adapters.database import Connection
 from lib.adapters.embedding_store import Model
-from lib.adapters.item_store import Neighbours, StoredItem, read_new_items, sums_of
+from lib.adapters.item_store import StoredItems, read_new_items
 from lib.adapters.text_vectors import TextVectors
-from lib.core.defaults import CO_READ_SIZE, HALF_LIVES_HOURS, TEXT_SIZE
+from lib.core.defaults import CO_READ_SIZE, TEXT_SIZE
 from lib.core.popularity import carry
-from lib.core.ranker.items import Items
+from lib.core.ranker.items import N_HALF_LIVES, Items
 from lib.core.ranker.learned import Learned
-from lib.core.ranker.log import DAY, Floats, Vectors, starts_of
-from lib.core.ranker.neighbours import CHANNELS, Rows, carry_cohort_popularity, carry_rows
+from lib.core.ranker.log import DAY, Floats, Indices
+from lib.core.ranker.neighbours import N_COHORTS, carry_cohort_popularity
 from lib.core.ranker.statistics import NAMES as STATISTICS
-from lib.core.ranker.statistics import UNMET, statistics_of_new
+from lib.core.ranker.statistics import statistics_of_new
 from lib.settings import Settings
 
-VECTOR_SIZES = (CO_READ_SIZE, TEXT_SIZE)
+# One row is all of an item, some 900 bytes.
+ITEM = np.dtype(
+    [
+        ("position", np.intp),
+        ("popularity", np.float64, N_HALF_LIVES),
+        *((name, np.float64) for name in STATISTICS),
+        ("cohort_popularity", np.float32, N_COHORTS),
+        ("co_read", np.float32, CO_READ_SIZE),
+        ("text", np.float32, TEXT_SIZE),
+        ("circle", np.float32, TEXT_SIZE),
+        ("available", np.bool_),
+    ]
+)
+StandingItems = NDArray[np.void]  # (n,) of ITEM; `circle` is what the circle of each item likes of the new
 
 
 @dataclass(frozen=True)
@@ -50,85 +63,60 @@ class Basis:
         return self.now.timestamp() - self.settings.new_content_max_age_days * DAY
 
 
-def gather_items(connection: Connection, basis: Basis, stored: Sequence[StoredItem]) -> Items:
-    """The items as they stand now."""
+def as_they_stand(
+    connection: Connection, text_vectors: TextVectors, basis: Basis, stored: StoredItems
+) -> StandingItems:
+    """The items (n,) as they stand now."""
+    standing = np.zeros(len(stored.content_ids), ITEM)
     statistics = _statistics(connection, basis, stored)
-    named = dict(zip(STATISTICS, statistics.T, strict=False))
-    as_of = np.array([-np.inf if item.as_of is None else item.as_of for item in stored])
-    sums = np.array([sums_of(item) for item in stored]).reshape(len(stored), len(HALF_LIVES_HOURS))
+    for name, column in zip(STATISTICS, statistics.T, strict=False):
+        standing[name] = column
+    standing["last_seen"] = np.maximum(standing["last_seen"], stored.as_of)
+    # The first may have come since.
+    standing["readers"] = np.where(standing["readers"] > 0, standing["readers"], stored.sums[:, -1])
+    standing["popularity"] = carry(stored.sums, stored.as_of, basis.now.timestamp())
     cohorts = statistics[:, len(STATISTICS) :].astype(np.float32)
-    named["last_seen"] = np.maximum(named["last_seen"], as_of)
-    named["readers"] = np.where(named["readers"] > 0, named["readers"], sums[:, -1])  # the first may have come since
-    return Items(
-        popularity=carry(sums, as_of, basis.now.timestamp()),
-        **named,
-        cohort_popularity=carry_cohort_popularity(cohorts, basis.age_seconds),
-        vectors=_vectors(stored),
-        available=np.array([item.available for item in stored], dtype=bool),
-    )
+    standing["cohort_popularity"] = carry_cohort_popularity(cohorts, basis.age_seconds)
+    standing["co_read"], standing["text"] = np.split(stored.vectors, [CO_READ_SIZE], axis=1)
+    standing["circle"], standing["position"], standing["available"] = stored.circles, stored.positions, stored.available
+    _add_later_content(connection, text_vectors, basis, stored, standing)
+    return standing
 
 
-def gather_circles(stored: Sequence[StoredItem]) -> Vectors:
-    """What the circle of each item likes of the new (n, TEXT_SIZE); zeros where the model doesn't know the item."""
-    circles = np.zeros((len(stored), TEXT_SIZE), np.float32)
-    for index, item in enumerate(stored):
-        if item.circle is not None:
-            circles[index] = item.circle
-    return circles
+def items_of(standing: StandingItems, numbers: Indices) -> Items:
+    """What ranking asks of some of them (k,)."""
+    names = ("popularity", *STATISTICS, "cohort_popularity", "available")
+    columns = {name: standing[name][numbers] for name in names}
+    return Items(**columns, vectors=(standing["co_read"][numbers], standing["text"][numbers]))
 
 
-def with_later_content(
-    connection: Connection, text_vectors: TextVectors, basis: Basis, stored: Sequence[StoredItem]
-) -> list[StoredItem]:
-    """The items, those that the model doesn't know with what their content says as of now."""
-    unknown = [item.content_id for item in stored if item.position is None]
-    found = text_vectors.read(connection, basis.version, unknown)
-    co_read = np.zeros(CO_READ_SIZE, np.float32)
-    return [
-        replace(item, vectors=np.concatenate([co_read, found[item.content_id]])) if item.content_id in found else item
-        for item in stored
-    ]
+def _add_later_content(
+    connection: Connection, text_vectors: TextVectors, basis: Basis, stored: StoredItems, standing: StandingItems
+) -> None:
+    """What the content of those items says that the model doesn't know."""
+    unknown = np.flatnonzero(stored.positions < 0).tolist()
+    found = text_vectors.read(connection, basis.version, [stored.content_ids[index] for index in unknown])
+    for index in unknown:
+        if (vector := found.get(stored.content_ids[index])) is not None:
+            standing["text"][index] = vector
 
 
-def gather_rows(stored: Sequence[StoredItem], neighbours: Mapping[str, Neighbours], age_seconds: float) -> Rows:
-    """The neighbours of what is in the profiles, as far as they are items of the site, as they stand now."""
-    positions = np.array([-1 if item.position is None else item.position for item in stored], dtype=np.intp)
-    order = np.argsort(positions)
-    found = [(index, neighbours[item.content_id]) for index, item in enumerate(stored) if item.content_id in neighbours]
-    lengths = np.array([len(row.positions) for _, row in found], dtype=np.intp)
-    owners = np.repeat(np.array([index for index, _ in found], dtype=np.intp), lengths)
-    near = np.concatenate([np.empty(0, np.int32), *(row.positions for _, row in found)])
-    values = np.concatenate([np.empty((0, len(CHANNELS)), np.float32), *(row.values for _, row in found)])
-    places = order[np.minimum(np.searchsorted(positions, near, sorter=order), len(stored) - 1)]
-    kept = positions[places] == near
-    starts = starts_of(np.bincount(owners[kept], minlength=len(stored)))
-    return Rows(starts, places[kept].astype(np.int32), carry_rows(values[kept], age_seconds))
-
-
-def _statistics(connection: Connection, basis: Basis, stored: Sequence[StoredItem]) -> Floats:
+def _statistics(connection: Connection, basis: Basis, stored: StoredItems) -> Floats:
     """(n, S); what the model doesn't know as met was met since its building, and is asked of the log."""
-    rows = [UNMET if item.statistics is None else item.statistics for item in stored]
-    new = [index for index, item in enumerate(stored) if item.as_of is not None and not np.isfinite(rows[index][0])]
+    statistics = stored.statistics.copy()
+    new = np.flatnonzero(np.isfinite(stored.as_of) & ~np.isfinite(statistics[:, 0])).tolist()
     if new:
         since = basis.model.built_at - RECEIPT_OVERLAP if basis.model else datetime.fromtimestamp(0, UTC)
-        found = read_new_items(connection, [stored[index].content_id for index in new], since=since)
+        found = read_new_items(connection, [stored.content_ids[index] for index in new], since=since)
         for index in new:
-            item = stored[index]
-            first, last, actions = found.get(item.content_id, (item.as_of, item.as_of, []))
-            rows[index] = statistics_of_new(
-                float(first or 0.0),
-                float(last or 0.0),
+            as_of = float(stored.as_of[index])
+            first, last, actions = found.get(stored.content_ids[index], (as_of, as_of, []))
+            statistics[index] = statistics_of_new(
+                first,
+                last,
                 [basis.settings.action_weights[action] for action in actions],
-                readers=float(sums_of(item)[-1]),
+                readers=float(stored.sums[index, -1]),
                 n_readers=basis.learned.n_readers,
                 mean_weight=basis.learned.mean_weight,
             )
-    return np.array(rows, dtype=np.float64).reshape(len(stored), len(UNMET))
-
-
-def _vectors(stored: Sequence[StoredItem]) -> tuple[Vectors, ...]:
-    joined = np.zeros((len(stored), sum(VECTOR_SIZES)), np.float32)
-    for index, item in enumerate(stored):
-        if item.vectors is not None:
-            joined[index] = item.vectors
-    return tuple(np.split(joined, np.cumsum(VECTOR_SIZES)[:-1], axis=1))
+    return statistics

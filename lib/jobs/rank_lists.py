@@ -15,6 +15,7 @@ from lib.core.ranker.serving import Arrangement, Ranked, rank_users
 from lib.jobs.assemble_site import AssembledSite, assemble_site
 from lib.jobs.document import LIST_LENGTH, Document, document_of
 from lib.jobs.gather_items import Basis
+from lib.jobs.gathered import Gathered
 
 
 def rank_lists(
@@ -25,13 +26,15 @@ def rank_lists(
     *,
     language: str | None,
     now: datetime,
+    gathered: Gathered | None = None,
 ) -> dict[str, Document]:
-    """The list of each of these users of whom the log knows anything."""
+    """The list of each of these users of whom the log knows anything. `gathered` is what a run shares that ranks some
+    users after others, as of the same `now`."""
     basis = Basis(services.settings, model, learned_from_text(model.learned if model else None), now)
     trained, position = basis.learned.trained, services.settings.popularity_position
     if position is not None:
         trained = replace(trained, position=position)  # it may have been set since
-    assembled = assemble_site(connection, services, basis, user_ids, language=language)
+    assembled = assemble_site(connection, services, basis, user_ids, language=language, gathered=gathered or Gathered())
     users = np.arange(len(assembled.user_ids))
     ranked = rank_users(
         assembled.site,
@@ -48,14 +51,9 @@ def rank_lists(
 
 def _items(assembled: AssembledSite, ranked: Ranked) -> list[dict[str, Any]]:
     """What the list says of each item: its source, and of a personal one what it is like."""
-    items = []
-    for index, score, source, similar in zip(
-        ranked.items, ranked.scores, ranked.sources, ranked.similar_to, strict=True
-    ):
-        item = {
-            "content_id": assembled.content_ids[index],
-            "score": round(float(score), 6),
-            "source": source,
-        }
-        items.append(item if similar < 0 else item | {"similar_to": assembled.content_ids[similar]})
-    return items
+    ids, columns = assembled.content_ids, (ranked.items.tolist(), ranked.scores.round(6).tolist())
+    return [
+        {"content_id": ids[index], "score": score, "source": source}
+        | ({} if similar < 0 else {"similar_to": ids[similar]})
+        for index, score, source, similar in zip(*columns, ranked.sources, ranked.similar_to.tolist(), strict=True)
+    ]

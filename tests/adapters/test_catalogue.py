@@ -81,8 +81,8 @@ def shown_ids(connection: Connection, *, language: str | None = None) -> list[st
 def available_ids(connection: Connection, *content_ids: str, language: str | None = None) -> list[str]:
     """Those of `content_ids` that the details of items say may be shown."""
     items = read_items(connection, None, content_ids=content_ids, language=language)
-    assert [item.content_id for item in items] == sorted(content_ids)
-    return [item.content_id for item in items if item.available]
+    assert items.content_ids == sorted(content_ids)
+    return [items.content_ids[index] for index in np.flatnonzero(items.available)]
 
 
 def test_while_content_is_wholly_empty_what_the_log_knows_may_be_shown(connection: Connection) -> None:

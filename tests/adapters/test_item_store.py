@@ -13,16 +13,15 @@ from lib.adapters.item_store import (
     read_neighbours,
     read_new_items,
     read_reads,
-    sums_of,
 )
-from lib.core.defaults import EMBEDDING_SIZE, HALF_LIVES_HOURS
+from lib.core.defaults import CO_READ_SIZE, EMBEDDING_SIZE, HALF_LIVES_HOURS, TEXT_SIZE
 from lib.core.ranker.log import make_log
 from lib.core.ranker.site import Site, site_at
-from lib.core.ranker.statistics import NAMES, pack_statistics
+from lib.core.ranker.statistics import NAMES, UNMET, pack_statistics
 from tests.adapters.test_catalogue import HOUR, NOW, add_action, add_content, add_popularity, at
 
 IDS = ["a", "b", "c", "d"]  # of which nobody has met the last
-CIRCLES = np.arange(8, dtype=np.float32).reshape(4, 2)
+CIRCLES = np.arange(4 * TEXT_SIZE, dtype=np.float32).reshape(4, TEXT_SIZE)
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def site() -> Site:
     times = NOW - HOUR * np.arange(len(reads), 0, -1.0)
     log = make_log(users, items, times, np.ones(len(reads)), np.ones(len(reads), bool), 3, len(IDS))
     rng = np.random.default_rng(2)
-    made = [rng.standard_normal((len(IDS), size)).astype(np.float32) for size in (3, 2)]
+    made = [rng.standard_normal((len(IDS), size)).astype(np.float32) for size in (CO_READ_SIZE, TEXT_SIZE)]
     return site_at(log, NOW, [lambda *_, made=vectors: made for vectors in made])
 
 
@@ -56,58 +55,57 @@ def add(connection: Connection, site: Site, *, built_at: float = NOW) -> int:
 def test_items_are_read_as_they_were_written(connection: Connection, site: Site) -> None:
     version = add(connection, site)
     items = read_items(connection, version, content_ids=IDS)
-    assert [(item.content_id, item.position) for item in items] == [("a", 0), ("b", 1), ("c", 2), ("d", 3)]
-    statistics = pack_statistics(site.items)
-    for item, wanted, circle, *vectors in zip(items, statistics, CIRCLES, *site.items.vectors, strict=True):
-        assert item.statistics is not None
-        assert item.vectors is not None
-        assert item.circle is not None
-        np.testing.assert_array_equal(item.circle, circle)
-        np.testing.assert_array_equal(item.statistics, wanted)
-        np.testing.assert_array_equal(item.vectors, np.concatenate(vectors))
-    assert [item.is_met for item in items] == [True, True, True, False]
+    assert (items.content_ids, items.positions.tolist()) == (IDS, [0, 1, 2, 3])
+    np.testing.assert_array_equal(items.circles, CIRCLES)
+    np.testing.assert_array_equal(items.statistics, pack_statistics(site.items))
+    np.testing.assert_array_equal(items.vectors, np.concatenate(site.items.vectors, axis=1))
+    assert items.is_met.tolist() == [True, True, True, False]
 
 
 def test_neighbours_are_read_as_they_were_written(connection: Connection, site: Site) -> None:
     version = add(connection, site)
     found = read_neighbours(connection, version, ["a", "c", "d", "unknown"])
-    assert found.keys() == {"a", "c", "d"}
-    for content_id, neighbours in found.items():
+    assert sorted(found.content_ids) == ["a", "c", "d"]
+    for index, content_id in enumerate(found.content_ids):
         number = IDS.index(content_id)
-        row = slice(site.rows.starts[number], site.rows.starts[number + 1])
-        assert neighbours.idf == pack_statistics(site.items)[number, NAMES.index("idf")]
-        np.testing.assert_array_equal(neighbours.positions, site.rows.items[row])
-        np.testing.assert_array_equal(neighbours.values, site.rows.values[row])
-    assert len(found["a"].positions) == 2
-    assert len(found["d"].positions) == 0
+        row, wanted = (
+            slice(rows.starts[k], rows.starts[k + 1]) for rows, k in ((found.rows, index), (site.rows, number))
+        )
+        assert found.idf[index] == pack_statistics(site.items)[number, NAMES.index("idf")]
+        np.testing.assert_array_equal(found.rows.items[row], site.rows.items[wanted])
+        np.testing.assert_array_equal(found.rows.values[row], site.rows.values[wanted])
+    lengths = dict(zip(found.content_ids, np.diff(found.rows.starts).tolist(), strict=True))
+    assert (lengths["a"], lengths["d"]) == (2, 0)
 
 
 def test_items_are_found_by_id_and_by_position_once_each(connection: Connection, site: Site) -> None:
     version = add(connection, site)
     found = read_items(connection, version, content_ids=["a", "z"], positions=[2, 0])
-    assert [(item.content_id, item.position) for item in found] == [("a", 0), ("c", 2), ("z", None)]
-    assert (found[2].statistics, found[2].vectors, found[2].circle, found[2].is_met) == (None, None, None, False)
+    assert (found.content_ids, found.positions.tolist()) == (["a", "c", "z"], [0, 2, -1])
+    np.testing.assert_array_equal(found.statistics[2], UNMET)
+    assert not found.vectors[2].any()
+    assert not found.circles[2].any()
+    assert not found.is_met[2]
 
 
 def test_an_item_has_its_popularity_and_whether_it_may_be_shown(connection: Connection) -> None:
     add_content(connection, "a", language="en")
     add_content(connection, "b", available=False)
     add_popularity(connection, "a", 3.0, as_of=NOW - HOUR)
-    found = {item.content_id: item for item in read_items(connection, None, content_ids=["a", "b", "gone"])}
-    assert (found["a"].as_of, sums_of(found["a"]).tolist()) == (NOW - HOUR, [3.0] * len(HALF_LIVES_HOURS))
-    assert (found["b"].as_of, sums_of(found["b"]).tolist()) == (None, [0.0] * len(HALF_LIVES_HOURS))
-    assert {content_id: item.available for content_id, item in found.items()} == {"a": True, "b": False, "gone": False}
+    found = read_items(connection, None, content_ids=["a", "b", "gone"])
+    assert found.content_ids == ["a", "b", "gone"]
+    assert found.as_of.tolist() == [NOW - HOUR, -np.inf, -np.inf]
+    assert found.sums.tolist() == [[3.0] * len(HALF_LIVES_HOURS), *[[0.0] * len(HALF_LIVES_HOURS)] * 2]
+    assert found.available.tolist() == [True, False, False]
     for language, available in (("en", True), ("de", False)):
-        assert [item.available for item in read_items(connection, None, content_ids=["a"], language=language)] == [
-            available
-        ]
+        assert read_items(connection, None, content_ids=["a"], language=language).available.tolist() == [available]
 
 
 def test_a_version_knows_nothing_of_another_ones_items(connection: Connection, site: Site) -> None:
     version = add(connection, site)
     for other in (None, version + 1):
-        assert [item.position for item in read_items(connection, other, content_ids=["a"], positions=[1])] == [None]
-    assert read_neighbours(connection, version + 1, ["a"]) == {}
+        assert read_items(connection, other, content_ids=["a"], positions=[1]).positions.tolist() == [-1]
+    assert read_neighbours(connection, version + 1, ["a"]).content_ids == []
 
 
 def test_items_go_with_their_version(connection: Connection, site: Site) -> None:

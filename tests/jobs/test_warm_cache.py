@@ -50,7 +50,10 @@ def while_it_runs(function: Callable[..., Any], act: Callable[[], object]) -> Ca
     return call
 
 
-def test_the_warmed_lists_are_those_that_would_be_computed_at_the_same_moment(busy: Site) -> None:
+def test_the_warmed_lists_are_those_that_would_be_computed_at_the_same_moment(
+    busy: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm_module, "CHUNK", 5)
     now = datetime.now(UTC)
     users = [*USERS, "reader of the deleted"]
     computed = {user_id: busy.recommend(user_id, now=now) for user_id in users}

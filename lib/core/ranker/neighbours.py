@@ -39,7 +39,8 @@ class Rows:
 
 def carry_rows(values: Vectors, seconds: float) -> Vectors:
     """What the values (..., channels) of rows are worth `seconds` later, where nothing was read in between."""
-    return (values * np.exp2(-seconds / _HALF_LIVES)).astype(np.float32)
+    carried: Vectors = values * np.exp2(-seconds / _HALF_LIVES).astype(np.float32)
+    return carried
 
 
 def carry_cohort_popularity(values: Vectors, seconds: float) -> Vectors:

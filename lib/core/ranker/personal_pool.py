@@ -7,6 +7,7 @@ items alone, and rows may number their neighbours in any way that keeps the orde
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lib.core.ranker.log import Floats, Indices, Mask, Vectors, ranges
 from lib.core.ranker.neighbours import CHANNELS, N_COHORTS, Rows
@@ -53,11 +54,11 @@ def profile_sums(profiles: Profiles, rows: Rows, idf: Floats) -> Sums:
     return Sums(users, items, values.T)
 
 
-def _distinct(keys: Indices, end: int) -> tuple[Indices, Indices]:
+def _distinct(keys: Indices, end: int) -> tuple[Indices, NDArray[np.int32]]:
     """The distinct ones of keys (m,) below `end`, ascending, and which of these each is: np.unique without sorting."""
     is_there = np.zeros(end, bool)
     is_there[keys] = True
-    distinct = np.flatnonzero(is_there)
+    distinct: Indices = np.flatnonzero(is_there)
     number = np.empty(end, np.int32)
     number[distinct] = np.arange(len(distinct))
     return distinct, number[keys]
