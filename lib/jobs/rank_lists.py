@@ -16,6 +16,7 @@ from lib.jobs.assemble_site import AssembledSite, assemble_site
 from lib.jobs.document import LIST_LENGTH, Document, document_of
 from lib.jobs.gather_items import Basis
 from lib.jobs.gathered import Gathered
+from lib.settings import Settings
 
 
 def rank_lists(
@@ -30,23 +31,28 @@ def rank_lists(
 ) -> dict[str, Document]:
     """The list of each of these users of whom the log knows anything. `gathered` is what a run shares that ranks some
     users after others, as of the same `now`."""
-    basis = Basis(services.settings, model, learned_from_text(model.learned if model else None), now)
-    trained, position = basis.learned.trained, services.settings.popularity_position
-    if position is not None:
-        trained = replace(trained, position=position)  # it may have been set since
+    basis = basis_of(services.settings, model, now)
     assembled = assemble_site(connection, services, basis, user_ids, language=language, gathered=gathered or Gathered())
-    users = np.arange(len(assembled.user_ids))
-    ranked = rank_users(
-        assembled.site,
-        trained,
-        users,
-        n=LIST_LENGTH,
-        arrangement=Arrangement(assembled.tastes, assembled.variety, services.settings.new_items_per_page),
-    )
+    ranked = rank_assembled(basis, assembled)
     return {
         user_id: document_of(user_id, _items(assembled, list_), source="cache", now=now)
         for user_id, list_ in zip(assembled.user_ids, ranked, strict=True)
     }
+
+
+def basis_of(settings: Settings, model: Model | None, now: datetime) -> Basis:
+    """What a ranking at that time stands on."""
+    learned = learned_from_text(model.learned if model else None)
+    if settings.popularity_position is not None:  # it may have been set since
+        learned = replace(learned, trained=replace(learned.trained, position=settings.popularity_position))
+    return Basis(settings, model, learned, now)
+
+
+def rank_assembled(basis: Basis, assembled: AssembledSite) -> list[Ranked]:
+    """The list of each of the site's users."""
+    arrangement = Arrangement(assembled.tastes, assembled.variety, basis.settings.new_items_per_page)
+    users = np.arange(len(assembled.user_ids))
+    return rank_users(assembled.site, basis.learned.trained, users, n=LIST_LENGTH, arrangement=arrangement)
 
 
 def _items(assembled: AssembledSite, ranked: Ranked) -> list[dict[str, Any]]:

@@ -18,10 +18,12 @@ from local.bench.idle import idle
 from local.bench.recommend import recommend
 from local.bench.stack import Bench, running
 from local.bench.table import as_table, write_into_page
+from local.bench.warm import warm
 
 BENCHMARKS: dict[str, Callable[[Bench], list[Figure]]] = {
     "drain": drain,
     "embed": embed,
+    "warm": warm,
     "recommend": recommend,
     "cold_start": cold_start,
     "idle": idle,
