@@ -84,7 +84,10 @@ def spread(topics: Sequence[Topics], text: "Vectors | None", places: dict[str, i
 def _copies(text: "Vectors") -> dict[int, set[int]]:
     """Of each candidate that is a copy of better ones, which these are."""
     copies: dict[int, set[int]] = {}
-    for better, number in zip(*(side.tolist() for side in (text @ text.T > _ALIKE).nonzero()), strict=True):
+    alike = text @ text.T > _ALIKE
+    if alike.sum() == alike.diagonal().sum():
+        return copies
+    for better, number in zip(*(side.tolist() for side in alike.nonzero()), strict=True):
         if better < number:
             copies.setdefault(number, set()).add(better)
     return copies

@@ -35,8 +35,8 @@ def sources_of(signals: Signals, popularity: Vectors, readers: Floats, chosen: I
         return []
     personal, everybody = ((values - values.mean())[chosen] for values in (signals.personal, signals.everybody))
     is_personal = personal > np.maximum(everybody, _NO_SPREAD)
-    lately = standard_scores(popularity[:, _SHORT]).mean(axis=1)[chosen]
-    always = standard_scores(popularity[:, _LONG]).mean(axis=1)[chosen]
+    standing = standard_scores(popularity)[chosen]
+    lately, always = (standing[:, half_lives].mean(axis=1) for half_lives in (_SHORT, _LONG))
     conditions = [readers[chosen] == 0, is_personal, lately > always]
     sources: list[str] = np.select(conditions, ["new", "personal", "trending"], "popular").tolist()
     return sources
@@ -47,6 +47,6 @@ def standard_scores(values: NDArray[np.floating]) -> Floats:
     if len(values) == 0:
         return np.zeros(values.shape)
     centred = values - values.mean(axis=0, dtype=np.float64)
-    spread = np.broadcast_to(centred.std(axis=0), centred.shape)
-    scores: Floats = np.divide(centred, spread, out=np.zeros(centred.shape), where=spread > _NO_SPREAD)
+    spread = centred.std(axis=0)
+    scores: Floats = centred * np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > _NO_SPREAD)
     return scores
