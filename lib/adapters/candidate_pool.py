@@ -5,7 +5,7 @@ import numpy as np
 from lib.adapters.contender_store import read_chosen, read_contenders, read_met
 from lib.adapters.database import QUERIES, Connection
 from lib.core import exploration
-from lib.core.contenders import Met, pool_of, suffice
+from lib.core.contenders import Met, leaders, pool_of, suffice
 from lib.core.popularity import carry
 from lib.core.ranker.site import everybodys_candidates, pool_sizes
 
@@ -23,7 +23,7 @@ def read_pool(
     """
     met = _read_contenders(connection, version, language)
     if met is None:
-        met = read_met(connection, version, language=language)
+        met, _ = leaders(read_met(connection, version, language=language), pool_sizes())
     return [
         *candidates_for_everybody(met, now),
         *read_new_ones(connection, version, language=language, since=new_since),
@@ -32,7 +32,7 @@ def read_pool(
 
 def candidates_for_everybody(met: Met, now: float) -> list[str]:
     """Of what somebody has met."""
-    pool = everybodys_candidates(carry(met.sums, met.as_of, now), met.newness)
+    pool = everybodys_candidates(carry(met.sums, met.as_of, now), met.first_seen)
     return [met.content_ids[index] for index in np.flatnonzero(pool)]
 
 
@@ -46,8 +46,9 @@ def read_new_ones(connection: Connection, version: int | None, *, language: str 
 
 def _read_contenders(connection: Connection, version: int | None, language: str | None) -> Met | None:
     """None where the best need not be among them: too many have gone, or they were chosen by another model."""
-    chosen, pool = read_chosen(connection), pool_of(language)
-    if chosen is None or chosen.version != version or pool not in chosen.bounds:
+    chosen = read_chosen(connection)
+    if chosen is None or chosen.version != version:
         return None
     contenders = read_contenders(connection, version, language=language)
-    return contenders if suffice(contenders, chosen.bounds[pool], pool_sizes()) else None
+    bounds = chosen.bounds.get(pool_of(language))  # none: what was met since then is all that there is of the language
+    return contenders if suffice(contenders, bounds, pool_sizes()) else None

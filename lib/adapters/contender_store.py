@@ -8,8 +8,9 @@ generation, and its bounds, and from then on drains add only what reaches those.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from lib.core.defaults import HALF_LIVES_HOURS
 
 BEGUN = "contenders_begun"  # the generation of the latest choice; its bounds are known when it has ended
 CHOSEN = "contenders"  # the latest choice that has ended
-CHUNK = 10_000  # rows: a million of them as Python's objects would take half a gigabyte
+CHUNK = 20_000  # rows: a million of them as Python's objects would take half a gigabyte
 NOTHING = [0.0] * len(HALF_LIVES_HOURS)
 
 
@@ -82,34 +83,32 @@ def count_contenders(connection: Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def read_met(connection: Connection, version: int | None, *, language: str | None) -> Met:
-    """Everything that may be shown and somebody has met."""
-    return _read(connection, QUERIES["met"], {"version": version, "language": language})
+def read_met(connection: Connection, version: int | None, *, language: str | None) -> Iterator[Met]:
+    """Everything that may be shown and somebody has met, some at a time."""
+    with connection.cursor("met", binary=True) as cursor:
+        cursor.execute(QUERIES["met"], {"version": version, "language": language})
+        while rows := cursor.fetchmany(CHUNK):
+            yield _met(rows)
 
 
 def read_contenders(connection: Connection, version: int | None, *, language: str | None) -> Met:
-    """The same, of the contenders."""
+    """The same, of the contenders, in the order of ids."""
     pools = [pool_of(language)] if language is None else [pool_of(language), UNKNOWN]
-    return _read(connection, QUERIES["contenders"], {"version": version, "language": language, "pools": pools})
+    parameters = {"version": version, "language": language, "pools": pools}
+    return _met(connection.cursor(binary=True).execute(QUERIES["contenders"], parameters).fetchall())
 
 
-def _read(connection: Connection, query: bytes, parameters: Mapping[str, object]) -> Met:
-    rows = connection.cursor(binary=True).execute(query, parameters)
-    content_ids: list[str] = []
-    languages: list[str | None] = []
-    numbers = [np.empty((0, 3 + len(HALF_LIVES_HOURS)))]
-    while chunk := rows.fetchmany(CHUNK):
-        content_ids += [row[0] for row in chunk]
-        languages += [row[1] for row in chunk]
-        numbers.append(np.array([_numbers(*row[2:]) for row in chunk]))
-    is_noted, as_of, first_seen, *sums = np.concatenate(numbers).T
-    return Met(content_ids, languages, is_noted > 0, as_of, np.stack(sums, axis=1), first_seen)
+def _met(rows: Sequence[tuple[Any, ...]]) -> Met:
+    numbers = np.array([_numbers(*row[2:]) for row in rows]).reshape(len(rows), 3 + len(HALF_LIVES_HOURS))
+    is_noted, as_of, first_seen, *sums = numbers.T
+    languages = [row[1] for row in rows]
+    return Met([row[0] for row in rows], languages, is_noted > 0, as_of, np.stack(sums, axis=1), first_seen)
 
 
 def _numbers(is_noted: bool, as_of: float | None, sums: list[float] | None, first_seen: float | None) -> list[float]:
     return [
         is_noted,
         -np.inf if as_of is None else as_of,
-        np.inf if first_seen is None else first_seen,
+        -np.inf if first_seen is None else first_seen,
         *(NOTHING if sums is None else sums),
     ]

@@ -46,7 +46,9 @@ LEFT JOIN pairs p ON true
 SELECT content_id, as_of, sums, language FROM recs_popularity WHERE content_id = ANY(%(content_ids)s)
 
 -- name: put_popularity
-INSERT INTO recs_popularity (content_id, as_of, sums) VALUES (%s, %s, %s)
+-- What comes in now has been met for the first time.
+INSERT INTO recs_popularity (content_id, as_of, sums, first_at)
+SELECT content_id, as_of, sums, as_of FROM (VALUES (%s::text, %s::float8, %s::float8[])) g(content_id, as_of, sums)
 ON CONFLICT (content_id) DO UPDATE SET as_of = excluded.as_of, sums = excluded.sums
 
 -- name: histories
@@ -94,26 +96,29 @@ FROM ({recommendable}) r LEFT JOIN recs_popularity p ON p.content_id = r.content
 WHERE %(language)s::text IS NULL OR r.language = %(language)s
 ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
 
+-- name: first_seen
+-- When anybody first acted on something: by the model, else by the drain that met it. (A fragment.)
+CASE WHEN (i.statistics)[1] < 'infinity' THEN (i.statistics)[1] ELSE p.first_at END
+
 -- name: met
--- Everything that may be shown and somebody has met.
-SELECT r.content_id, r.language, r.language IS NOT DISTINCT FROM p.language, p.as_of, p.sums, (i.statistics)[1]
+-- Everything that may be shown and somebody has met, in no order.
+SELECT r.content_id, r.language, r.language IS NOT DISTINCT FROM p.language, p.as_of, p.sums, {first_seen}
 FROM ({recommendable}) r
 LEFT JOIN recs_popularity p ON p.content_id = r.content_id
 LEFT JOIN recs_items i ON i.version = %(version)s AND i.content_id = r.content_id
 WHERE (%(language)s::text IS NULL OR r.language = %(language)s)
   AND (p.as_of IS NOT NULL OR (i.statistics)[1] < 'infinity')
-ORDER BY r.content_id COLLATE "C"
 
 -- name: contenders
 -- The same of the contenders of some pools alone, looked up one by one.
-SELECT r.content_id, r.language, r.language IS NOT DISTINCT FROM p.language, p.as_of, p.sums, i.first_seen
+SELECT r.content_id, r.language, r.language IS NOT DISTINCT FROM p.language, p.as_of, p.sums, {first_seen}
 FROM (SELECT DISTINCT content_id FROM recs_contenders WHERE pool = ANY(%(pools)s)) c
 CROSS JOIN LATERAL (SELECT * FROM ({recommendable}) r WHERE content_id = c.content_id LIMIT 1) r
-LEFT JOIN LATERAL (SELECT as_of, sums, language FROM recs_popularity WHERE content_id = c.content_id LIMIT 1) p ON true
-LEFT JOIN LATERAL (SELECT (statistics)[1] AS first_seen FROM recs_items
+LEFT JOIN LATERAL (SELECT as_of, sums, language, first_at FROM recs_popularity WHERE content_id = c.content_id LIMIT 1) p ON true
+LEFT JOIN LATERAL (SELECT statistics FROM recs_items
                    WHERE version = %(version)s AND content_id = c.content_id LIMIT 1) i ON true
 WHERE (%(language)s::text IS NULL OR r.language = %(language)s)
-  AND (p.as_of IS NOT NULL OR i.first_seen < 'infinity')
+  AND (p.as_of IS NOT NULL OR (i.statistics)[1] < 'infinity')
 ORDER BY c.content_id COLLATE "C"
 
 -- name: newest_unmet
@@ -235,12 +240,15 @@ FROM user_actions ORDER BY received_at DESC LIMIT %(limit)s
 SELECT vector_dims(embedding::vector) AS size, count(*) FROM content WHERE embedding IS NOT NULL
 GROUP BY size ORDER BY count(*) DESC, size
 
--- name: content_vectors
--- Of one size, every so many-th.
-SELECT content_id, vector FROM (
-    SELECT content_id, embedding::vector AS vector, row_number() OVER (ORDER BY content_id COLLATE "C") AS number
-    FROM content WHERE vector_dims(embedding::vector) = %(size)s) c
-WHERE number %% %(one_in)s = 0 ORDER BY number
+-- name: newest_contents
+SELECT content_id FROM content WHERE vector_dims(embedding::vector) = %(size)s
+ORDER BY coalesce(published_at, updated_at) DESC NULLS LAST, content_id COLLATE "C" LIMIT %(limit)s
+
+-- name: content_sample
+-- Of one size, by a hash of their ids: numbering a million rows would sort all their vectors.
+SELECT content_id, embedding::vector FROM content
+WHERE vector_dims(embedding::vector) = %(size)s AND hashtextextended(content_id, 0) %% %(one_in)s = 0
+ORDER BY content_id COLLATE "C"
 
 -- name: add_model
 INSERT INTO recs_models (built_at, size, format, actions, items, skipped, interest_half_life_days, learned_map,

@@ -59,6 +59,9 @@ CREATE TABLE IF NOT EXISTS recs_popularity (
 -- What the content's language was when the contenders were chosen last; null where it was not known then.
 ALTER TABLE recs_popularity ADD COLUMN IF NOT EXISTS language text;
 
+-- When it was first met, as far as the drain that met it could tell (unix seconds); null: before there was this column.
+ALTER TABLE recs_popularity ADD COLUMN IF NOT EXISTS first_at double precision;
+
 -- What can be a candidate for everybody, of all contents and of each language (lib/core/contenders.py), and which choice
 -- of them it belongs to.
 CREATE TABLE IF NOT EXISTS recs_contenders (

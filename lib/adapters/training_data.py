@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from lib.adapters.database import QUERIES, Connection
 
+Vectors = NDArray[np.float32]
+
 _ACTIONS_AT_ONCE = 20_000  # some 10 MB
 _CELLS_AT_ONCE = 2_000_000  # of vectors: 8 MB
 
@@ -90,12 +92,28 @@ def read_content_size(connection: Connection) -> ContentSize:
     return ContentSize(size, count, sum(other for _, other in others))
 
 
+def read_newest_contents(connection: Connection, *, size: int, limit: int) -> list[str]:
+    """The ids of those that have a vector of that size, the newest first."""
+    parameters = {"size": size, "limit": limit}
+    return [content_id for (content_id,) in connection.execute(QUERIES["newest_contents"], parameters)]
+
+
 def read_content_vectors(
-    connection: Connection, *, size: int, one_in: int = 1
-) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-    """Content ids and vectors (k, size) of every so many-th content that has one of that size, some at a time in the
-    order of ids."""
-    with connection.cursor("content_vectors", binary=True) as cursor:
-        cursor.execute(QUERIES["content_vectors"], {"size": size, "one_in": one_in})
+    connection: Connection, *, size: int, content_ids: Sequence[str]
+) -> Iterator[tuple[list[str], Vectors]]:
+    """Content ids and vectors (k, size) of those of `content_ids` that have one of that size, some at a time."""
+    return _stream(connection, "content_vectors_of", {"content_ids": list(content_ids)}, size)
+
+
+def read_content_sample(connection: Connection, *, size: int, one_in: int) -> Iterator[tuple[list[str], Vectors]]:
+    """The same of about one in so many contents, in the order of ids; which ones depends on nothing but their ids."""
+    return _stream(connection, "content_sample", {"one_in": one_in}, size)
+
+
+def _stream(
+    connection: Connection, query: str, parameters: dict[str, object], size: int
+) -> Iterator[tuple[list[str], Vectors]]:
+    with connection.cursor(query, binary=True) as cursor:
+        cursor.execute(QUERIES[query], {"size": size, **parameters})
         while rows := cursor.fetchmany(1 + _CELLS_AT_ONCE // max(size, 1)):
             yield [content_id for content_id, _ in rows], np.stack([vector.to_numpy() for _, vector in rows])

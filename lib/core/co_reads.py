@@ -15,6 +15,7 @@ _SMOOTHING = 0.75  # power of the item frequencies; below 1, pairs of rare items
 _DISCOUNT = 20.0  # co-reads at which a pair counts for half of what its frequency says
 _POWER_ITERATIONS = 2  # more of them separate directions that are too alike to matter
 _OVERSAMPLING = 10  # directions beyond the wanted ones, which make those accurate
+_ROWS_AT_ONCE = 16_384  # of a factorisation: some 20 MB in double precision
 _CAPTURED = 0.02  # of the usual length; below, an item's direction is left over from the random start
 
 
@@ -96,7 +97,7 @@ def _leading_factors(rows: Indices, columns: Indices, values: Vectors, size: int
     n = int(rows[-1]) + 1
     basis = np.random.default_rng(seed).standard_normal((n, min(n, size + _OVERSAMPLING)), dtype=np.float32)
     for _ in range(_POWER_ITERATIONS):
-        basis = np.linalg.qr(weighted_row_sums(rows, columns, values, basis, n_rows=n))[0]
+        basis = _orthonormal(weighted_row_sums(rows, columns, values, basis, n_rows=n))
     projected = basis.T @ weighted_row_sums(rows, columns, values, basis, n_rows=n)
     eigenvalues, eigenvectors = np.linalg.eigh(projected)
     largest = np.argsort(-eigenvalues)[:size]
@@ -104,3 +105,20 @@ def _leading_factors(rows: Indices, columns: Indices, values: Vectors, size: int
     lengths = np.linalg.norm(factors, axis=1)
     factors[lengths < _CAPTURED * np.sqrt(np.mean(lengths**2))] = 0.0
     return factors
+
+
+def _orthonormal(matrix: Vectors) -> Vectors:
+    """An orthonormal basis (n, k) of the columns, in place. Of many rows by blocks, whose triangles are factored once
+    more: LAPACK works on several copies in double precision. Source: Demmel, Grigori, Hoemmen and Langou, *Communication-
+    optimal parallel and sequential QR*, SIAM J. Sci. Comput. 2012."""
+    blocks = np.array_split(matrix, -(-len(matrix) // _ROWS_AT_ONCE))
+    if len(blocks) == 1:
+        return np.linalg.qr(matrix)[0]
+    triangles = []
+    for block in blocks:
+        block[:], triangle = np.linalg.qr(block)
+        triangles.append(triangle)
+    turns = np.split(np.linalg.qr(np.concatenate(triangles))[0], len(blocks))
+    for block, turn in zip(blocks, turns, strict=True):
+        block[:] = block @ turn
+    return matrix

@@ -2,12 +2,12 @@
 
 Decay is uniform: what nobody acts on keeps its place among the others that nobody acts on, however much time passes. So
 some more than are needed are chosen now and then out of everything (contenders), with the last place of each ranking as
-its bound. What gains and reaches a bound is added when it gains. While enough of the contenders stand at or above a
+its bound. What gains and reaches a bound is added when it gains, and what is met for the first time. While enough of the contenders stand at or above a
 bound, nothing else can be among the best of that ranking. A pool is what a read may ask for: all contents, or those of
 one language.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,21 +41,23 @@ class Met:
     is_noted: Mask  # whether the language is noted beside the popularity, for drains
     as_of: Floats  # -inf where no action counts
     sums: Floats  # (n, half-lives)
-    first_seen: Floats  # by the model; inf for what it doesn't know as met
+    first_seen: Floats  # by the model; what that doesn't know: when a drain met it; -inf where neither says
 
     def __len__(self) -> int:
         return len(self.content_ids)
 
-    @property
-    def is_known(self) -> Mask:
-        """Whether the model knows it as met (n,)."""
-        return np.isfinite(self.first_seen)
+    def take(self, rows: Indices) -> "Met":
+        return Met(
+            [self.content_ids[row] for row in rows.tolist()],
+            [self.languages[row] for row in rows.tolist()],
+            self.is_noted[rows],
+            self.as_of[rows],
+            self.sums[rows],
+            self.first_seen[rows],
+        )
 
-    @property
-    def newness(self) -> Floats:
-        """When each was first met (n,). What the model doesn't know as met was met after its building: at its latest
-        action, as far as can be told here."""
-        return np.where(self.is_known, self.first_seen, self.as_of)
+
+NOTHING_MET = Met([], [], np.empty(0, bool), np.empty(0), np.empty((0, len(HALF_LIVES_HOURS))), np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -77,16 +79,33 @@ def standings(sums: Floats, as_of: Floats) -> Floats:
     return result
 
 
-def choose(met: Met, sizes: Sequence[int]) -> Choice:
-    """The contenders among everything that was met. `sizes` is how many are needed of each ranking."""
-    rankings = _rankings(met)
+def choose(parts: Iterable[Met], sizes: Sequence[int]) -> Choice:
+    """The contenders among everything that was met, which comes in parts of any order: no more than the contenders of
+    what has come is held at a time. `sizes` is how many are needed of each ranking."""
+    languages: list[tuple[str, str | None]] = []
+    kept, cut = leaders(_noting(parts, languages), sizes)
+    rankings = _rankings(kept)
     contenders: list[tuple[str, str]] = []
     bounds: dict[str, Bounds] = {}
-    for pool, rows in _pools(met).items():
-        chosen, bounds[pool] = _choose(met, rankings, rows, sizes)
-        contenders += [(pool, met.content_ids[row]) for row in chosen.tolist()]
-    not_noted = np.flatnonzero(~met.is_noted).tolist()
-    return Choice(contenders, bounds, [(met.content_ids[row], met.languages[row]) for row in not_noted])
+    for pool, rows in _pools(kept).items():
+        chosen, bounds[pool] = _choose(kept, rankings, rows, sizes) if pool in cut else (rows, None)
+        contenders += [(pool, kept.content_ids[row]) for row in chosen.tolist()]
+    return Choice(contenders, bounds, languages)
+
+
+def leaders(parts: Iterable[Met], sizes: Sequence[int]) -> tuple[Met, set[str]]:
+    """Everything that is a contender of some pool, in the order of ids, and the pools that something was left out of."""
+    kept, cut = NOTHING_MET, set[str]()
+    for part in parts:
+        kept = _joined(kept, part)
+        rankings, is_kept = _rankings(kept), np.zeros(len(kept), bool)
+        for pool, rows in _pools(kept).items():
+            if len(rows) > _RESERVE * max(sizes):
+                rows, _ = _choose(kept, rankings, rows, sizes)
+                cut.add(pool)
+            is_kept[rows] = True
+        kept = kept.take(np.flatnonzero(is_kept))
+    return kept, cut
 
 
 def suffice(contenders: Met, bounds: Bounds, sizes: Sequence[int]) -> bool:
@@ -114,6 +133,28 @@ def touched(
     return found
 
 
+def _noting(parts: Iterable[Met], languages: list[tuple[str, str | None]]) -> Iterable[Met]:
+    """The parts as they are; what has to be noted of them is added to `languages`."""
+    for part in parts:
+        languages += [
+            (part.content_ids[row], part.languages[row]) for row in np.flatnonzero(~part.is_noted).tolist()
+        ]
+        yield part
+
+
+def _joined(one: Met, other: Met) -> Met:
+    """Both, in the order of ids."""
+    joined = Met(
+        one.content_ids + other.content_ids,
+        one.languages + other.languages,
+        np.concatenate([one.is_noted, other.is_noted]),
+        np.concatenate([one.as_of, other.as_of]),
+        np.concatenate([one.sums, other.sums]),
+        np.concatenate([one.first_seen, other.first_seen]),
+    )
+    return joined.take(np.array(sorted(range(len(joined)), key=joined.content_ids.__getitem__), dtype=np.intp))
+
+
 def _pools(met: Met) -> dict[str, Indices]:
     """The rows of each pool, ascending."""
     rows_of: dict[str, list[int]] = {}
@@ -124,9 +165,7 @@ def _pools(met: Met) -> dict[str, Indices]:
 
 
 def _choose(met: Met, rankings: Floats, rows: Indices, sizes: Sequence[int]) -> tuple[Indices, Bounds]:
-    """The contenders among some rows (ascending), and their bounds."""
-    if len(rows) <= _RESERVE * max(sizes):
-        return rows, None
+    """The contenders among more rows (ascending) than all of which could be some, and their bounds."""
     best = [
         rows[np.argsort(-column, kind="stable")[: _RESERVE * size]]
         for column, size in zip(rankings[rows].T, sizes, strict=True)
@@ -134,14 +173,13 @@ def _choose(met: Met, rankings: Floats, rows: Indices, sizes: Sequence[int]) -> 
     lasts = [int(indices[-1]) for indices in best]
     bounds = [(float(rankings[last, column]), met.content_ids[last]) for column, last in enumerate(lasts)]
     is_chosen = np.zeros(len(met), bool)
-    is_chosen[rows[~met.is_known[rows]]] = True  # they become newer with every action
     is_chosen[np.concatenate(best)] = True
     return np.flatnonzero(is_chosen), bounds
 
 
 def _rankings(met: Met) -> Floats:
     """(n, half-lives + 1)"""
-    return np.column_stack([standings(met.sums, met.as_of), met.newness])
+    return np.column_stack([standings(met.sums, met.as_of), met.first_seen])
 
 
 def _reach(places: Floats, bounds: Bounds) -> Mask:

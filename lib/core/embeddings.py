@@ -12,6 +12,7 @@ Indices = NDArray[np.intp]
 _AXES_FROM_ROWS = 20_000  # the principal axes settle long before that many rows
 _NOISE = 1e-6  # a sum of unit vectors that cancels out to less than this is rounding, no direction
 _SHORTEST = 1e-30  # the inverse of a length below overflows float32
+_ROWS_AT_ONCE = 16_384  # of what is joined or projected: some copies of them, in double precision, are 100 MB
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,13 @@ def join_vectors(learned: Vectors, text: Vectors, *, text_share: float) -> Vecto
     With the blocks weighted by the square roots of their shares, the dot product of two items is the weighted mean
     of their two cosines. An item with one block only keeps that one at full length.
     """
-    learned_block = unit_rows(learned) * np.float32(np.sqrt(1.0 - text_share))
-    text_block = unit_rows(text) * np.float32(np.sqrt(text_share))
-    return unit_rows(np.concatenate([learned_block, text_block], axis=1))
+    joined = np.empty((len(learned), learned.shape[1] + text.shape[1]), np.float32)
+    for start in range(0, len(learned), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        learned_block = unit_rows(learned[part]) * np.float32(np.sqrt(1.0 - text_share))
+        text_block = unit_rows(text[part]) * np.float32(np.sqrt(text_share))
+        joined[part] = unit_rows(np.concatenate([learned_block, text_block], axis=1))
+    return joined
 
 
 def user_embeddings(
@@ -110,8 +115,8 @@ def unit_rows(vectors: NDArray[np.floating], *, noise: NDArray[np.floating] | fl
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     known = lengths > np.maximum(noise, _SHORTEST)
     scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=known)
-    units: Vectors = (vectors * scale[:, None]).astype(np.float32)
-    return units
+    units = np.empty(vectors.shape, np.float32)
+    return np.multiply(vectors, scale[:, None], out=units, casting="same_kind")  # a copy in double precision is large
 
 
 def _has_direction(vectors: Vectors, rows: Indices) -> NDArray[np.bool_]:

@@ -125,6 +125,7 @@ def _learn_items(services: Services, unfinished: UnfinishedModel, deadline: Dead
         half_life_seconds=unfinished.interest_half_life_days * DAY,
         may_continue=_for_a_share(deadline),
     )
+    del vectors  # on a large site what follows needs their room
     learned = replace(learned_from_text(unfinished.learned), new_items=new_items if projection else None)
     site = site_at(training.log, now, ranker_vectors(training))
     generation = begin(services)

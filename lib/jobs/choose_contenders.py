@@ -2,8 +2,8 @@
 new model, and when users suddenly act much more.
 
 1. Begin, in a transaction of its own: from then on drains add what they touch.
-2. Read everything that somebody has met.
-3. Choose among all of it, and among what is of each language; store that.
+2. Read everything that somebody has met, some at a time, and choose among all of it, and among what is of each language.
+3. Store that.
 """
 
 from lib.adapters.contender_store import begin_choice, count_contenders, end_choice, read_chosen, read_met

@@ -1,7 +1,12 @@
-"""What a model is learned from: the log as arrays, and what the app says of content."""
+"""What a model is learned from: the log as arrays, and what the app says of content.
+
+Of a large catalogue a model knows a bounded number of items, so that learning has room for them: those that the log
+says most of, and the newest content. What else there is has no co-reads to learn from; reads find it by its content
+vector (lib/adapters/text_vectors.py), and popularity counts it in any case.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +15,10 @@ from lib.adapters.embedding_store import read_text_projection
 from lib.adapters.services import Services
 from lib.adapters.training_data import (
     TrainingActions,
+    read_content_sample,
     read_content_size,
     read_content_vectors,
+    read_newest_contents,
     read_training_actions,
 )
 from lib.core.defaults import TEXT_SIZE
@@ -21,6 +28,8 @@ from lib.settings import Settings
 
 _SECONDS = 60.0
 _CELLS = 15_000_000  # of content vectors that axes are learned from: 60 MB, and two copies while they are
+MOST_ITEMS = 200_000  # that a model knows: each takes some 3 KB while it is learned
+MOST_READ = 150_000  # of them that the log says something of; for the newest content the rest is left
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ def learn_projection(services: Services) -> tuple[TextProjection | None, int]:
     with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
         sizes = read_content_size(connection)
         one_in = 1 + sizes.count * sizes.size // _CELLS
-        sample = [vectors for _, vectors in read_content_vectors(connection, size=sizes.size, one_in=one_in)]
+        sample = [vectors for _, vectors in read_content_sample(connection, size=sizes.size, one_in=one_in)]
     projection = learn_text_projection(np.concatenate(sample), size=TEXT_SIZE) if sample else None
     return projection, sizes.others
 
@@ -56,12 +65,36 @@ def gather_training(services: Services, projection: TextProjection | None) -> Tr
     text_ids: list[str] = []
     text = [np.zeros((0, TEXT_SIZE), np.float32)]
     with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
-        actions = read_training_actions(connection, limit=services.settings.model_max_actions)
+        actions = most_read(read_training_actions(connection, limit=services.settings.model_max_actions), MOST_READ)
         if projection is not None:
-            for ids, vectors in read_content_vectors(connection, size=len(projection.centre)):
+            size = len(projection.centre)
+            newest = read_newest_contents(connection, size=size, limit=MOST_ITEMS - len(actions.content_ids))
+            wanted = sorted({*newest, *actions.content_ids})
+            for ids, vectors in read_content_vectors(connection, size=size, content_ids=wanted):
                 text_ids += ids
                 text.append(projection.of(vectors))
     return training_of(actions, text_ids, np.concatenate(text), services.settings)
+
+
+def most_read(actions: TrainingActions, limit: int) -> TrainingActions:
+    """The actions on so many contents: those with the most actions, and among equals those with the latest."""
+    n = len(actions.content_ids)
+    if n <= limit:
+        return actions
+    latest = np.full(n, -np.inf)
+    np.maximum.at(latest, actions.contents, actions.times)
+    kept = np.sort(np.lexsort((-latest, -np.bincount(actions.contents, minlength=n)))[:limit])
+    number = np.full(n, -1, np.int32)
+    number[kept] = np.arange(limit)
+    rows = number[actions.contents] >= 0
+    return replace(
+        actions,
+        users=actions.users[rows],
+        contents=number[actions.contents[rows]],
+        content_ids=[actions.content_ids[index] for index in kept.tolist()],
+        kinds=actions.kinds[rows],
+        times=actions.times[rows],
+    )
 
 
 def training_of(

@@ -50,8 +50,8 @@ _SUMS = ", ".join(
     for hours in HALF_LIVES_HOURS
 )
 _ADD_POPULARITY = """
-INSERT INTO recs_popularity (content_id, as_of, sums)
-SELECT content_id, as_of, ARRAY[{sums}]
+INSERT INTO recs_popularity (content_id, as_of, sums, first_at)
+SELECT content_id, as_of, ARRAY[{sums}], min(at)
 FROM (SELECT content_id, at, max(at) OVER (PARTITION BY content_id) AS as_of
       FROM (SELECT content_id, extract(epoch FROM min(occurred_at))::float8 AS at
             FROM user_actions WHERE action = 'view' GROUP BY content_id, user_id) firsts) dated

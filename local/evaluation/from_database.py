@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.adapters.database import Connection, Database
-from lib.adapters.training_data import read_content_size, read_content_vectors
+from lib.adapters.training_data import read_content_sample, read_content_size
 from lib.core.diversity import Topics
 from lib.settings import Settings
 from local.evaluation.data import Content, Floats, Indices, UnusableDataError
@@ -89,7 +89,7 @@ def _read_content(connection: Connection) -> Content | None:
     size = read_content_size(connection).size
     if not size:
         return None
-    parts = read_content_vectors(connection, size=size)
+    parts = read_content_sample(connection, size=size, one_in=1)
     return {content_id: vector for ids, vectors in parts for content_id, vector in zip(ids, vectors, strict=True)}
 
 

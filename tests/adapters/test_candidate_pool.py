@@ -1,6 +1,7 @@
 """What is a candidate for everybody: the popular at each half-life, the new, and what nobody has met."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from lib.adapters.candidate_pool import candidates_for_everybody, read_new_ones,
 from lib.adapters.contender_store import add_contenders, begin_choice, end_choice, read_met
 from lib.adapters.database import Connection
 from lib.core import exploration
-from lib.core.contenders import ALL, Met, choose
+from lib.core.contenders import ALL, UNKNOWN, Met, choose
 from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.ranker import site as site_module
 from lib.core.ranker.site import pool_sizes
@@ -58,12 +59,13 @@ def test_the_popular_of_every_half_life_and_the_newest_are_candidates() -> None:
     assert found == ["always", "lately", "newer", "newest"]
 
 
-def test_what_was_met_after_the_model_was_built_is_as_new_as_its_latest_action() -> None:
+def test_the_newest_are_those_that_were_met_last() -> None:
     found = candidates(
         *[row(f"popular {number}", reads=9.0, as_of=NOW) for number in range(3)],
         row("long met", reads=0.1, first_seen=NOW - HOUR),
-        row("met", reads=0.1, as_of=NOW - YEAR / 2, first_seen=math.inf),
-        row("just met", reads=0.1, as_of=NOW - YEAR / 3, first_seen=math.inf),
+        row("met", reads=0.1, as_of=NOW - HOUR, first_seen=NOW - 3 * HOUR),
+        row("just met", reads=0.1, as_of=NOW - HOUR, first_seen=NOW - 2 * HOUR),
+        row("nobody knows when", reads=0.1, as_of=NOW, first_seen=-math.inf),
     )
     assert found == ["just met", "long met", "popular 0", "popular 1"]
 
@@ -185,7 +187,7 @@ def looks_at_all(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """The languages of the reads that have looked at the whole catalogue."""
     languages: list[str | None] = []
 
-    def read(connection: Connection, version: int | None, *, language: str | None) -> Met:
+    def read(connection: Connection, version: int | None, *, language: str | None) -> Iterator[Met]:
         languages.append(language)
         return read_met(connection, version, language=language)
 
@@ -231,12 +233,23 @@ def test_contenders_that_have_lost_what_they_had_are_none(chosen: Connection, lo
     assert looks_at_all == [None]
 
 
-@pytest.mark.parametrize(("version", "language"), [(2, None), (None, None), (VERSION, "fi")])
+@pytest.mark.parametrize(("version", "language"), [(2, None), (None, None), (2, "fi")])
 def test_what_contenders_were_not_chosen_for_looks_at_the_whole_catalogue(
     chosen: Connection, looks_at_all: list[str | None], version: int | None, language: str | None
 ) -> None:
     pool(chosen, version=version, language=language)
     assert looks_at_all == [language]
+
+
+def test_of_a_language_that_nothing_had_at_the_choice_there_is_what_was_met_since(
+    chosen: Connection, looks_at_all: list[str | None]
+) -> None:
+    assert pool(chosen, language="fi") == []
+    add_content(chosen, "uusi", language="fi")
+    add_popularity(chosen, "uusi", 1.0)
+    add_contenders(chosen, 1, [(UNKNOWN, "uusi")])
+    assert pool(chosen, language="fi") == ["uusi"]
+    assert looks_at_all == []
 
 
 def test_before_the_first_choice_the_whole_catalogue_is_looked_at(
@@ -256,9 +269,21 @@ def test_a_choice_replaces_the_one_before(chosen: Connection, looks_at_all: list
     assert looks_at_all == []
 
 
+def test_what_the_model_does_not_know_is_as_new_as_the_drain_that_met_it(connection: Connection) -> None:
+    add_content(connection, "known", "met", "of before")
+    for content_id in ("known", "met", "of before"):
+        add_popularity(connection, content_id, 1.0)
+    add_item(connection, "known", NOW - 5 * HOUR)
+    connection.execute("UPDATE recs_popularity SET as_of = as_of + 60 WHERE content_id = 'met'")
+    connection.execute("UPDATE recs_popularity SET first_at = NULL WHERE content_id = 'of before'")
+    [met] = read_met(connection, VERSION, language=None)
+    found = dict(zip(met.content_ids, met.first_seen.tolist(), strict=True))
+    assert found == {"known": NOW - 5 * HOUR, "met": NOW, "of before": -math.inf}
+
+
 def test_of_two_choices_at_once_the_one_that_began_last_stays(chosen: Connection) -> None:
     first, second = begin_choice(chosen), begin_choice(chosen)
-    everything = read_met(chosen, VERSION, language=None)
+    everything = list(read_met(chosen, VERSION, language=None))
     for generation, n in ((second, 1), (first, 3)):
         end_choice(chosen, choose(everything, [n] * len(pool_sizes())), generation=generation, version=VERSION)
     assert contending(chosen) == {"item 10", "item 11"}
@@ -266,7 +291,7 @@ def test_of_two_choices_at_once_the_one_that_began_last_stays(chosen: Connection
 
 def test_what_is_added_while_a_choice_is_on_its_way_outlives_it(chosen: Connection) -> None:
     generation = begin_choice(chosen)
-    everything = read_met(chosen, VERSION, language=None)
+    everything = list(read_met(chosen, VERSION, language=None))
     add_contenders(chosen, generation, [(ALL, "item 00"), (ALL, "item 11")])
     end_choice(chosen, choose(everything, pool_sizes()), generation=generation, version=VERSION)
     assert contending(chosen) == {f"item {number:02}" for number in (0, 8, 9, 10, 11)}

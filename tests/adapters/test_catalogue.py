@@ -48,7 +48,8 @@ def add_content(connection: Connection, *content_ids: str, **columns: Any) -> No
 
 def add_popularity(connection: Connection, content_id: str, sum_: float, *, as_of: float = NOW) -> None:
     sums = [sum_] * len(HALF_LIVES_HOURS)
-    connection.execute("INSERT INTO recs_popularity VALUES (%s, %s, %s)", [content_id, as_of, sums])
+    row = [content_id, as_of, sums, as_of]
+    connection.execute("INSERT INTO recs_popularity (content_id, as_of, sums, first_at) VALUES (%s, %s, %s, %s)", row)
 
 
 def add_action(

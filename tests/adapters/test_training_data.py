@@ -5,7 +5,14 @@ import pytest
 
 from lib.adapters import training_data as module
 from lib.adapters.database import Connection
-from lib.adapters.training_data import ContentSize, read_content_size, read_content_vectors, read_training_actions
+from lib.adapters.training_data import (
+    ContentSize,
+    read_content_sample,
+    read_content_size,
+    read_content_vectors,
+    read_newest_contents,
+    read_training_actions,
+)
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -81,14 +88,30 @@ def test_the_commonest_size_of_content_vectors_is_told_from_the_others(connectio
     assert read_content_size(connection) == ContentSize(size=2, count=2, others=2)
 
 
-def test_content_vectors_of_one_size_are_read_in_the_order_of_ids(connection: Connection) -> None:
-    add_vectors(connection, c="[3,4]", a="[1,2,3]", b="[0.5,-1]", none=None, d="[7,8]")
-    parts = list(read_content_vectors(connection, size=2))
-    assert [content_id for ids, _ in parts for content_id in ids] == ["b", "c", "d"]
-    np.testing.assert_array_equal(np.concatenate([vectors for _, vectors in parts]), [[0.5, -1], [3, 4], [7, 8]])
+def test_content_vectors_of_one_size_are_read_of_the_contents_that_are_asked_for(connection: Connection) -> None:
+    add_vectors(connection, c="[3,4]", a="[1,2,3]", b="[0.5,-1]", none=None, d="[7,8]", other="[1,1]")
+    parts = read_content_vectors(connection, size=2, content_ids=["a", "b", "c", "d", "none", "unknown"])
+    found = {id_: vector.tolist() for ids, vectors in parts for id_, vector in zip(ids, vectors, strict=True)}
+    assert found == {"b": [0.5, -1], "c": [3, 4], "d": [7, 8]}
 
 
 def test_a_sample_of_content_vectors_is_spread_over_all_of_them(connection: Connection) -> None:
-    add_vectors(connection, **{f"item{number}": f"[{number}]" for number in range(9)})
-    parts = read_content_vectors(connection, size=1, one_in=3)
-    assert [content_id for ids, _ in parts for content_id in ids] == ["item2", "item5", "item8"]
+    add_vectors(connection, **{f"item{number:02}": f"[{number}]" for number in range(90)}, other="[1,2]")
+    parts = read_content_sample(connection, size=1, one_in=3)
+    found = [content_id for ids, _ in parts for content_id in ids]
+    assert found == sorted(found)
+    assert 20 <= len(found) <= 40
+    assert min(found) < "item30" and max(found) > "item60"
+    everything = list(read_content_sample(connection, size=1, one_in=1))
+    assert sum(len(ids) for ids, _ in everything) == 90
+
+
+def test_the_newest_contents_are_those_that_were_published_last(connection: Connection) -> None:
+    add_vectors(connection, a="[1]", b="[1]", c="[1]", d="[1,2]", undated="[1]")
+    for content_id, hours in {"a": 3, "b": 1, "c": 2, "d": 0}.items():
+        connection.execute(
+            "UPDATE content SET published_at = %s WHERE content_id = %s", [NOW - timedelta(hours=hours), content_id]
+        )
+    connection.execute("UPDATE content SET updated_at = %s WHERE content_id = 'undated'", [NOW - timedelta(hours=9)])
+    assert read_newest_contents(connection, size=1, limit=3) == ["b", "c", "a"]
+    assert read_newest_contents(connection, size=1, limit=9)[3:] == ["undated"]

@@ -128,3 +128,11 @@ def test_the_seed_alone_decides_the_random_start() -> None:
     reads = random_reads(n_users=50, n_items=60, n_reads=400)
     np.testing.assert_array_equal(learn(reads, n_items=60, size=8, seed=3), learn(reads, n_items=60, size=8, seed=3))
     assert not np.array_equal(learn(reads, n_items=60, size=8, seed=3), learn(reads, n_items=60, size=8, seed=4))
+
+
+def test_many_items_are_factored_by_blocks_to_the_same_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = random_reads(n_users=40, n_items=90, n_reads=900)
+    whole = learn(reads, n_items=90, size=6)
+    monkeypatch.setattr(co_reads, "_ROWS_AT_ONCE", 25)
+    by_blocks = learn(reads, n_items=90, size=6)
+    np.testing.assert_allclose(by_blocks @ by_blocks.T, whole @ whole.T, atol=1e-4)

@@ -36,7 +36,7 @@ def drawn(rng: np.random.Generator, n: int) -> Met:
     as_of = NOW - 40 * HOUR * rng.integers(0, 5, n).astype(float)
     disliked = rng.random(n) < 0.1
     sums[disliked], as_of[disliked] = 0.0, -np.inf
-    first_seen = np.where(rng.random(n) < 0.8, NOW - 50 * HOUR * rng.integers(1, 9, n), np.inf)
+    first_seen = np.where(rng.random(n) < 0.8, NOW - 50 * HOUR * rng.integers(1, 9, n), -np.inf)
     first_seen[disliked] = NOW - 100 * HOUR
     return Met(
         content_ids=[f"{number:03}" for number in range(n)],
@@ -60,7 +60,7 @@ def taken(met: Met, rows: list[int]) -> Met:
 
 
 def best(met: Met, now: float) -> list[str]:
-    chosen = everybodys_candidates(carry(met.sums, met.as_of, now), met.newness)
+    chosen = everybodys_candidates(carry(met.sums, met.as_of, now), met.first_seen)
     return [met.content_ids[row] for row in np.flatnonzero(chosen)]
 
 
@@ -83,7 +83,7 @@ def acted_on(
     """A drain (or, of a negative gain, a forgetting) touches some, and one that is new; the languages of the first
     `noted` are noted."""
     new = drawn(rng, 1)
-    new = replace(new, content_ids=[f"{len(met):03}"], first_seen=np.array([np.inf]), as_of=np.array([at]))
+    new = replace(new, content_ids=[f"{len(met):03}"], first_seen=np.array([at]), as_of=np.array([at]))
     new.sums[:] = 1.0
     rows = np.flatnonzero((rng.random(len(met)) < 0.15) & np.isfinite(met.as_of))
     as_of, sums = met.as_of.copy(), met.sums.copy()
@@ -113,7 +113,7 @@ def acted_on(
 def test_where_contenders_suffice_the_best_of_all_are_among_them(seed: int, n: int, gains: list[float]) -> None:
     rng = np.random.default_rng(seed)
     met = drawn(rng, n)
-    choice = choose(met, pool_sizes())
+    choice = choose([met], pool_sizes())
     held, now = set(choice.contenders), NOW
     for gain in gains:
         now += 7 * HOUR * rng.random()
@@ -132,7 +132,7 @@ def test_where_contenders_suffice_the_best_of_all_are_among_them(seed: int, n: i
 def test_what_is_touched_while_a_choice_is_made_of_what_was_before_makes_it_right(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     before = drawn(rng, n)
-    choice = choose(before, pool_sizes())
+    choice = choose([before], pool_sizes())
     met, added = acted_on(before, rng, None, at=NOW + HOUR, gain=1.0, noted=0)
     held = set(choice.contenders) | added
     for language in LANGUAGES:
@@ -141,22 +141,33 @@ def test_what_is_touched_while_a_choice_is_made_of_what_was_before_makes_it_righ
             assert best(contenders, NOW + HOUR) == best(in_language(met, language), NOW + HOUR)
 
 
+@given(st.integers(0, 10_000), st.integers(0, 60), st.integers(1, 9))
+@settings(max_examples=100, deadline=None)
+def test_a_choice_is_the_same_in_whatever_parts_and_order_things_come(seed: int, n: int, parts: int) -> None:
+    rng = np.random.default_rng(seed)
+    met = drawn(rng, n)
+    several = [taken(met, rows.tolist()) for rows in np.array_split(rng.permutation(n), parts)]
+    whole, found = choose([met], pool_sizes()), choose(several, pool_sizes())
+    assert (found.contenders, found.bounds) == (whole.contenders, whole.bounds)
+    assert sorted(found.languages) == sorted(whole.languages)
+
+
 @given(st.integers(0, 10_000))
 @settings(max_examples=100, deadline=None)
 def test_right_after_a_choice_its_contenders_suffice_in_every_pool(seed: int) -> None:
     met = drawn(np.random.default_rng(seed), 60)
-    choice = choose(met, pool_sizes())
+    choice = choose([met], pool_sizes())
     for language in LANGUAGES:
         contenders = contenders_among(met, set(choice.contenders), language)
         assert suffice(contenders, choice.bounds[pool_of(language)], pool_sizes())
 
 
 def test_of_many_few_are_contenders_and_few_become_so() -> None:
-    """In each pool at most twice what is needed at each half-life and of the newest, and what the model knows not."""
+    """In each pool at most twice what is needed at each half-life and of the newest."""
     rng = np.random.default_rng(3)
     met = replace(drawn(rng, 2_000), first_seen=NOW - 1e6 * rng.random(2_000))
     met = replace(met, sums=met.sums * (1 + rng.random((2_000, 1))))
-    choice = choose(met, pool_sizes())
+    choice = choose([met], pool_sizes())
     assert len(choice.contenders) <= len(choice.bounds) * 2 * sum(pool_sizes())
     _, added = acted_on(met, rng, choice, at=NOW, gain=0.001, noted=2_000)
     assert len(added - set(choice.contenders)) < 20
@@ -164,14 +175,14 @@ def test_of_many_few_are_contenders_and_few_become_so() -> None:
 
 def test_few_are_all_contenders_without_a_bound() -> None:
     met = drawn(np.random.default_rng(0), 6)
-    choice = choose(met, pool_sizes())
+    choice = choose([met], pool_sizes())
     assert choice.bounds[ALL] is None
     assert [content_id for pool, content_id in choice.contenders if pool == ALL] == met.content_ids
 
 
 def test_a_language_that_is_not_noted_yet_is_to_be_noted() -> None:
     met = replace(drawn(np.random.default_rng(0), 3), languages=["en", None, "de"], is_noted=np.array([0, 0, 1]) > 0)
-    assert choose(met, pool_sizes()).languages == [("000", "en"), ("001", None)]
+    assert choose([met], pool_sizes()).languages == [("000", "en"), ("001", None)]
 
 
 @given(
