@@ -41,6 +41,18 @@ class Delivery:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Message:
+    """One of a batch. No more than `parallelism` messages of the same `flow_key` are delivered at once."""
+
+    url: str
+    body: Mapping[str, object]
+    retries: int
+    deduplication_id: str
+    flow_key: str
+    parallelism: int
+
+
 class QStashClient:
     """The calls that we make. Every message and schedule carries the deployment's bypass header where one is set."""
 
@@ -151,6 +163,24 @@ class QStashClient:
                         "deduplication_id": deduplication_id,
                     }
                     for slot, deduplication_id in slots
+                ]
+            )
+
+    def publish_batch(self, messages: Sequence[Message]) -> None:
+        """Publishes them in one request. One whose deduplication id was published lately is not delivered again."""
+        with _our_errors():
+            self._client.message.batch_json(
+                [
+                    {
+                        "url": message.url,
+                        "body": dict(message.body),
+                        "method": "POST",
+                        "headers": self._headers,
+                        "retries": message.retries,
+                        "deduplication_id": message.deduplication_id,
+                        "flow_control": {"key": message.flow_key, "parallelism": message.parallelism},
+                    }
+                    for message in messages
                 ]
             )
 

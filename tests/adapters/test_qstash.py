@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from lib.adapters import qstash as qstash_module
-from lib.adapters.qstash import QStashClient
+from lib.adapters.qstash import Message, QStashClient
 from lib.core.schedules import Schedule, wanted_schedules
 from lib.errors import QStashUnavailable
 from lib.text import Text
@@ -107,6 +107,18 @@ def test_a_tick_that_is_published_twice_is_one_message(client: QStashClient, qst
     assert first["maxRetries"] == 0
 
 
+def test_a_batch_that_is_published_twice_is_one_and_is_bounded_in_parallelism(
+    client: QStashClient, qstash: QStashServer
+) -> None:
+    batch = [Message(NOWHERE, {"shard": shard}, 2, f"recs.shop.7.{shard}", "recs.shop", 3) for shard in range(2)]
+    for _ in range(2):
+        client.publish_batch(batch)
+    messages = [ask(qstash, f"/v2/messages/{event['messageId']}") for event in created_messages(qstash)[::-1]]
+    assert [json.loads(message["body"]) for message in messages] == [{"shard": 0}, {"shard": 1}]
+    assert [message["maxRetries"] for message in messages] == [2, 2]
+    assert [(message["flowControlKey"], message["parallelism"]) for message in messages] == [("recs.shop", 3)] * 2
+
+
 def test_a_message_is_published_and_its_id_answered(client: QStashClient, qstash: QStashServer) -> None:
     message_id = client.publish(url=NOWHERE, body={"action": "ping"}, retries=0)
     [message] = created_messages(qstash)
@@ -118,10 +130,11 @@ def test_the_bypass_secret_goes_along_with_everything(qstash: QStashServer) -> N
         client.put_schedule(a_schedule())
         client.publish(url=NOWHERE, body={}, retries=0)
         client.publish_at(url=NOWHERE, body={}, slots=[(int(time.time()) + 600, "a")])
+        client.publish_batch([Message(NOWHERE, {}, 0, "b", "recs.shop", 1)])
         [schedule] = client.schedules()
     headers = [schedule["header"], *(message["header"] for message in created_messages(qstash))]
     forwarded = [{name.lower(): value for name, value in header.items()} for header in headers]
-    assert [header["x-vercel-protection-bypass"] for header in forwarded] == [["let-me-in"]] * 3
+    assert [header["x-vercel-protection-bypass"] for header in forwarded] == [["let-me-in"]] * 4
 
 
 def test_without_a_bypass_secret_no_header_is_sent(client: QStashClient) -> None:
