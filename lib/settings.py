@@ -68,6 +68,9 @@ class Settings:
     claim_lease_seconds: float = 60
     dead_letters_max: int = 10_000
     database_max_connections: int = 4
+    fan_out_parallelism: int = 4
+    warm_shard_users: int = 2_000
+    embeddings_shard_users: int = 40_000
     action_weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
     history_length: int = HISTORY_LENGTH
     interest_half_life_days: float | None = None  # None: as it was learned

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from lib.adapters.database import QUERIES, Connection, Database, array_literal
+from lib.adapters.shard_store import Split, read_or_split
 from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.diversity import Topics, topics_of
 
@@ -53,6 +54,6 @@ def is_known(database: Database, user_id: str) -> bool:
     return bool(database.read_texts(QUERIES["is_known"], {"user_id": user_id}))
 
 
-def read_active_users(connection: Connection, *, since: datetime) -> list[str]:
-    """Who acted since then, the latest first."""
-    return [user_id for (user_id,) in connection.execute(QUERIES["active_users"], {"since": since})]
+def read_active_users(connection: Connection, split: Split, *, since: datetime) -> list[str]:
+    """Who acted since then, the latest first; none where they were split."""
+    return read_or_split(connection, QUERIES["active_users"], split, {"since": since})

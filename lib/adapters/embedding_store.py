@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lib.adapters.database import QUERIES, Connection
+from lib.adapters.shard_store import Split, read_or_split
 from lib.core.defaults import EMBEDDING_SIZE, MODEL_FORMAT, TEXT_SIZE
 
 _UNFINISHED = "unfinished_model"  # of recs_state
@@ -160,11 +161,14 @@ def delete_old_models(connection: Connection, *, before: datetime) -> None:
     connection.execute(QUERIES["delete_old_models"], {"before": before})
 
 
-def read_users_to_update(connection: Connection, *, since: datetime, overlap: timedelta, version: int) -> list[str]:
+def read_users_to_update(
+    connection: Connection, split: Split, *, since: datetime, overlap: timedelta, version: int
+) -> list[str]:
     """Whose embedding is missing, of another version, or was written less than `overlap` after an action was received
-    that it may therefore lack. Actions from before `since` don't count. Those who waited longest come first."""
-    rows = connection.execute(QUERIES["users_to_update"], {"since": since, "overlap": overlap, "version": version})
-    return [user_id for (user_id,) in rows]
+    that it may therefore lack. Actions from before `since` don't count. Those who waited longest come first; none where
+    they were split."""
+    parameters = {"since": since, "overlap": overlap, "version": version}
+    return read_or_split(connection, QUERIES["users_to_update"], split, parameters)
 
 
 def delete_user_embeddings(connection: Connection, user_ids: Sequence[str]) -> None:

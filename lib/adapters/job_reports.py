@@ -44,8 +44,17 @@ class JobReports:
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
 
-    def write(self, job_name: str, *, at: float, outcome: str, duration_ms: int, summary: dict[str, Any]) -> None:
-        """One command."""
+    def write(
+        self,
+        job_name: str,
+        *,
+        at: float,
+        outcome: str,
+        duration_ms: int,
+        summary: dict[str, Any],
+        counts_alone: bool = False,
+    ) -> None:
+        """One command. With `counts_alone` it is no run of its own."""
         run = {"at": int(at), "outcome": outcome, "duration_ms": duration_ms, "summary": summary}
         counts = counts_of_a_run(job_name, outcome=outcome, duration_ms=duration_ms, summary=summary)
         self._redis.script(
@@ -53,7 +62,7 @@ class JobReports:
             [report_key(job_name), runs_key(job_name), counts_key(hour_of(at)), TOTALS_KEY],
             [
                 int(at),
-                json.dumps(run),
+                "" if counts_alone else json.dumps(run),
                 RUNS_KEPT,
                 REPORT_TTL_SECONDS,
                 COUNTS_TTL_SECONDS,

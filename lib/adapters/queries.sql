@@ -180,10 +180,27 @@ SELECT content_id, extract(epoch FROM min(occurred_at))::float8, extract(epoch F
 FROM user_actions WHERE received_at >= %(since)s AND content_id = ANY(%(content_ids)s)
 GROUP BY content_id
 
+-- name: split
+-- Of `wanted` (user_id, place): all of them in order of their places where one shard may hold them; else none, and they
+-- are put into shards of one size, give or take one, by a hash that differs from run to run. (A fragment, after it.)
+, counted AS (SELECT count(*) AS n FROM wanted),
+numbered AS (
+    SELECT user_id, place, ntile((SELECT greatest(1, ceil(n / %(shard_users)s::float8))::int FROM counted))
+                           OVER (ORDER BY hashtextextended(user_id, %(run)s), user_id) - 1 AS shard
+    FROM wanted WHERE (SELECT n FROM counted) > %(shard_users)s
+), shards AS (
+    INSERT INTO recs_shards (job, run, shard, users, size, begun_at)
+    SELECT %(job)s, %(run)s, shard, array_agg(user_id ORDER BY place, user_id), count(*), %(begun_at)s
+    FROM numbered GROUP BY shard
+)
+SELECT user_id FROM wanted WHERE (SELECT n FROM counted) <= %(shard_users)s ORDER BY place, user_id
+
 -- name: active_users
 -- The users who acted lately, the latest first.
-SELECT user_id FROM user_actions WHERE received_at >= %(since)s AND occurred_at >= %(since)s
-GROUP BY user_id ORDER BY max(occurred_at) DESC, user_id
+WITH wanted AS (
+    SELECT user_id, -extract(epoch FROM max(occurred_at)) AS place FROM user_actions
+    WHERE received_at >= %(since)s AND occurred_at >= %(since)s GROUP BY user_id
+) {split}
 
 -- name: count_acted
 -- How many actions topic_counts would look at.
@@ -310,11 +327,13 @@ CROSS JOIN LATERAL (SELECT embedding FROM recs_item_vectors
 
 -- name: users_to_update
 -- An action may be committed some time after its receipt. Grouping is many times faster than sorting for a union.
-SELECT user_id FROM (
-    SELECT user_id, max(received_at) AS received_at FROM user_actions WHERE received_at >= %(since)s GROUP BY user_id) a
-FULL JOIN user_embeddings e USING (user_id)
-WHERE e.user_id IS NULL OR e.model_version <> %(version)s OR e.updated_at < a.received_at + %(overlap)s
-ORDER BY e.updated_at NULLS FIRST, user_id
+WITH wanted AS (
+    SELECT user_id, coalesce(e.updated_at, '-infinity') AS place
+    FROM (SELECT user_id, max(received_at) AS received_at FROM user_actions
+          WHERE received_at >= %(since)s GROUP BY user_id) a
+    FULL JOIN user_embeddings e USING (user_id)
+    WHERE e.user_id IS NULL OR e.model_version <> %(version)s OR e.updated_at < a.received_at + %(overlap)s
+) {split}
 
 -- name: put_embeddings
 INSERT INTO user_embeddings (user_id, embedding, updated_at, model_version)
@@ -347,13 +366,13 @@ WHERE attrelid = to_regclass(%(relation)s) AND attnum > 0 AND NOT attisdropped
 -- The rights that a role needs beside a schema that somebody else owns. Content is the app's to write.
 SELECT format('GRANT SELECT ON content TO %1$I;
 GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_contenders,
-    recs_models, recs_items, recs_item_vectors, recs_forgotten, recs_state TO %1$I;', current_user)
+    recs_models, recs_items, recs_item_vectors, recs_forgotten, recs_shards, recs_state TO %1$I;', current_user)
 
 -- name: missing_rights
 -- What of those rights the role of the connection lacks on tables that exist.
 SELECT t.name, p.name
 FROM unnest(ARRAY['user_actions', 'user_embeddings', 'recs_popularity', 'recs_contenders', 'recs_models', 'recs_items',
-                  'recs_item_vectors', 'recs_forgotten', 'recs_state', 'content']) WITH ORDINALITY AS t (name, position),
+                  'recs_item_vectors', 'recs_forgotten', 'recs_shards', 'recs_state', 'content']) WITH ORDINALITY AS t (name, position),
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS p (name, position)
 WHERE to_regclass(t.name) IS NOT NULL AND (t.name <> 'content' OR p.name = 'SELECT')
   AND NOT has_table_privilege(to_regclass(t.name), p.name)
@@ -417,3 +436,56 @@ DELETE FROM recs_forgotten WHERE forgotten_at < %(before)s
 -- name: lock_models
 -- Two runs that learned at the same time switch one after the other.
 SELECT pg_advisory_xact_lock(7240222)
+
+-- name: latest_run
+SELECT run, bool_and(done_at IS NOT NULL) FROM recs_shards WHERE job = %(job)s GROUP BY run ORDER BY run DESC LIMIT 1
+
+-- name: delete_runs
+-- Those before this one. Answers how many of their shards were not done.
+WITH gone AS (DELETE FROM recs_shards WHERE job = %(job)s AND run < %(run)s RETURNING done_at)
+SELECT count(*) FROM gone WHERE done_at IS NULL
+
+-- name: count_shards
+SELECT count(*), coalesce(sum(size - done), 0) FROM recs_shards WHERE job = %(job)s AND run = %(run)s
+
+-- name: unbegun_shards
+SELECT shard FROM recs_shards WHERE job = %(job)s AND run = %(run)s AND touched_at IS NULL AND done_at IS NULL
+ORDER BY shard
+
+-- name: this_shard
+-- (A fragment.)
+WHERE job = %(job)s AND run = %(run)s AND shard = %(shard)s AND done_at IS NULL
+
+-- name: begin_shard
+-- No row where it is done, or another run has taken its place.
+UPDATE recs_shards SET touched_at = clock_timestamp() {this_shard} RETURNING done, users[done + 1:]
+
+-- name: advance_shard
+UPDATE recs_shards SET done = greatest(done, %(done)s), touched_at = clock_timestamp() {this_shard} RETURNING done
+
+-- name: lock_run
+-- Of two shards that end at the same time the second one sees that it is the last.
+SELECT pg_advisory_xact_lock(7240223, hashtext(%(job)s))
+
+-- name: end_shard
+UPDATE recs_shards SET users = '{}', done = size, touched_at = clock_timestamp(), done_at = clock_timestamp()
+{this_shard} RETURNING begun_at
+
+-- name: is_run_done
+SELECT NOT EXISTS (SELECT FROM recs_shards WHERE job = %(job)s AND run = %(run)s AND done_at IS NULL)
+
+-- name: forget_in_shards
+-- The others keep their places.
+UPDATE recs_shards SET users = array_replace(users, %(user_id)s, NULL) WHERE %(user_id)s = ANY(users)
+
+-- name: latest_runs
+-- How far the latest run of each job has come.
+SELECT DISTINCT ON (job) job, run, extract(epoch FROM min(begun_at))::float8,
+       coalesce(extract(epoch FROM max(touched_at)), 0)::float8,
+       CASE WHEN bool_and(done_at IS NOT NULL) THEN extract(epoch FROM max(done_at))::float8 END,
+       count(*), sum(size), sum(done)
+FROM recs_shards GROUP BY job, run ORDER BY job, run DESC
+
+-- name: shards_left
+SELECT shard, size, done, extract(epoch FROM touched_at)::float8 FROM recs_shards
+WHERE job = %(job)s AND run = %(run)s AND done_at IS NULL ORDER BY shard

@@ -123,6 +123,21 @@ CREATE TABLE IF NOT EXISTS recs_forgotten (
     forgotten_at timestamptz NOT NULL
 );
 
+-- The shards of a job's latest run that was too much for one invocation (lib/core/shards.py). Of `users` the first `done`
+-- are done; all go when the shard is done, and who is forgotten is null in his place.
+CREATE TABLE IF NOT EXISTS recs_shards (
+    job        text NOT NULL,
+    run        bigint NOT NULL, -- unix seconds
+    shard      integer NOT NULL,
+    users      text[] NOT NULL,
+    size       integer NOT NULL, -- users at first
+    done       integer NOT NULL DEFAULT 0,
+    begun_at   timestamptz NOT NULL, -- of the run
+    touched_at timestamptz, -- begun, or last got on
+    done_at    timestamptz,
+    PRIMARY KEY (job, run, shard)
+);
+
 -- How far the embeddings' job has read the log, which model it began last, the key of the hashes above, and which schema
 -- this is.
 CREATE TABLE IF NOT EXISTS recs_state (

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from lib.core.schedules import JOBS, PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
+from lib.core.shards import STRAGGLING_SECONDS
 from lib.text import Text
 
 LATE = timedelta(minutes=2)  # a minute's ticks are lost where one call of the schedule fails; the next makes up for it
@@ -28,6 +29,7 @@ def notices(status: Mapping[str, Any], *, now: datetime, interval_seconds: int) 
     found = [
         *_of_errors(status["errors"]),
         *_of_jobs(status["jobs"] or {}, now, interval_seconds),
+        *_of_shards(status),
         *_of_actions(status),
     ]
     return sorted(found, key=lambda notice: notice.status == "warning")
@@ -53,6 +55,28 @@ def _of_jobs(jobs: Mapping[str, Any], now: datetime, interval_seconds: int) -> I
         if job["outcome"].startswith(FAILED):
             message = Text("{job} failed: {error}", job=title, error=job["outcome"].removeprefix(FAILED))
             yield Notice("failed", "error", message)
+
+
+def _of_shards(status: Mapping[str, Any]) -> Iterator[Notice]:
+    for name, run in (status["fan_out"] or {}).items():
+        if run["stragglers"]["count"]:
+            message = Text(
+                "{job}: {n} of {shards} shards have stood still for over {minutes} minutes. QStash tries each again; "
+                "what fails for good is in its dead letters, and the next run does the users again.",
+                job=JOBS[name].title,
+                n=run["stragglers"]["count"],
+                shards=run["shards"],
+                minutes=int(STRAGGLING_SECONDS) // 60,
+            )
+            yield Notice("stragglers", "warning", message)
+    for name, job in (status["jobs"] or {}).items():
+        if job.get("shards_left_behind"):
+            message = Text(
+                "{job}: {n} shards of the run before were not done when the latest began. Raise FAN_OUT_PARALLELISM.",
+                job=JOBS[name].title,
+                n=job["shards_left_behind"],
+            )
+            yield Notice("left_behind", "warning", message)
 
 
 def _of_actions(status: Mapping[str, Any]) -> Iterator[Notice]:

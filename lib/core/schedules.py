@@ -146,10 +146,13 @@ def part_of(body: Mapping[str, object], now: float) -> Part | None:
     """Which part a message asks for: a run's first where it doesn't say, None where what it says makes no sense."""
     if "run" not in body and "part" not in body:
         return Part(int(now))
-    run, number = body.get("run"), body.get("part")
-    if isinstance(run, int) and isinstance(number, int) and 0 < run <= now + 86_400 and 1 <= number <= MOST_PARTS:
-        return Part(run, number)
-    return None
+    run, number = whole(body.get("run"), 1, int(now) + 86_400), whole(body.get("part"), 1, MOST_PARTS)
+    return None if run is None or number is None else Part(run, number)
+
+
+def whole(value: object, low: int, high: int) -> int | None:
+    """The value where it is a whole number within these bounds; JSON's true is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else None
 
 
 def part_deduplication_id(app_url: str, part: Part) -> str:

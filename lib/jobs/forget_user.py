@@ -1,7 +1,8 @@
 """Forgets a user: what he did, what was learned of him, what is cached for him, and what still waits.
 
 1. In one transaction under the drain's lock: a tombstone (a keyed hash of the id, and when). From then on no event of
-   his from before that moment goes into the log. Then his events go, with their part of popularity, and his embedding.
+   his from before that moment goes into the log. Then his events go, with their part of popularity, his embedding, and
+   his place in a run that was split.
 2. His cached list goes, and no list that is being computed for him can be stored any more. So do his dead letters.
 3. What was pushed before that and still waits is drained, and 1 and 2 are done once more: an action without a
    timestamp counts from when it was drained, and would begin him anew.
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from lib.adapters.action_log import forget_actions, lock_forgetting, lock_log, put_forgotten
 from lib.adapters.embedding_store import delete_user_embeddings
 from lib.adapters.services import Services
+from lib.adapters.shard_store import forget_in_shards
 from lib.core.actions import names_user
 from lib.jobs.change_popularity import take_back_popularity
 from lib.jobs.process_actions import process_user_actions
@@ -63,6 +65,7 @@ def _erase_log(services: Services, user_id: str) -> int:
             change = forget_actions(connection, user_id=user_id, limit=EVENTS_AT_ONCE, counted=counted)
             take_back_popularity(connection, change)
             delete_user_embeddings(connection, [user_id])
+            forget_in_shards(connection, user_id)
         erased += change.events
         if change.events < EVENTS_AT_ONCE:
             return erased

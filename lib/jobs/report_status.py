@@ -18,6 +18,7 @@ from lib.core.half_lives import half_life_at
 from lib.core.ranker.kinds import shares_of_kinds
 from lib.core.schedules import JOBS
 from lib.errors import RecommenderError
+from lib.jobs.report_shards import report_shards
 from lib.jobs.tuning import interest_half_life_days, popularity_position
 from lib.settings import Settings
 from lib.time_limit import seconds_left, time_limit
@@ -102,10 +103,11 @@ def _counted(counts: Counts) -> Section:
     }
 
 
-def _embeddings(services: Services, now: datetime) -> Section:
+def _database(services: Services, now: datetime) -> Section:
     with services.database.transaction() as connection:
         users, updated_at = count_embeddings(connection)
         model = read_active_model(connection)
+        fan_out = report_shards(connection, now)
     shown = None
     if model is not None:
         shown = {
@@ -119,6 +121,7 @@ def _embeddings(services: Services, now: datetime) -> Section:
         "user_embeddings": {"users": users, "updated_at": iso(updated_at)},
         "model": shown,
         "tuning": _tuning(services.settings, model),
+        "fan_out": fan_out,
     }
 
 
@@ -174,7 +177,7 @@ def _cache(services: Services, now: datetime) -> Section:
 PARTS: Sequence[tuple[Callable[[Services, datetime], Section], tuple[str, ...]]] = (
     (_queue, ("pending", "pending_bytes", "in_flight", "set_aside", "dead_letters")),
     (_jobs, ("jobs", "last_day", "totals")),
-    (_embeddings, ("user_embeddings", "model", "tuning")),
+    (_database, ("user_embeddings", "model", "tuning", "fan_out")),
     (_cache, ("cache",)),
 )
 

@@ -37,16 +37,17 @@ class Deadline:
 Job = Callable[[Services, datetime, Deadline], Summary]
 
 
-def run_and_report(name: str, job: Job, services: Services, deadline: Deadline) -> Summary:
-    """Runs the job now, keeps what it did for the status, and lets its error out after that."""
+def run_and_report(name: str, job: Job, services: Services, deadline: Deadline, *, is_shard: bool = False) -> Summary:
+    """Runs the job now, keeps what it did for the status, and lets its error out after that. A shard is counted; the
+    run that it belongs to is its coordinator's."""
     now, started = datetime.now(UTC), time.monotonic()
     try:
         with time_limit(deadline.seconds_left):
             summary = job(services, now, deadline)
     except Exception as error:
-        report(services, name, failure(error), started, {})
+        report(services, name, failure(error), started, {}, is_shard=is_shard)
         raise
-    report(services, name, OK, started, summary)
+    report(services, name, OK, started, summary, is_shard=is_shard)
     return summary
 
 
@@ -55,7 +56,9 @@ def failure(error: Exception) -> str:
     return f"failed: {error.message if isinstance(error, RecommenderError) else type(error).__name__}"
 
 
-def report(services: Services, name: str, outcome: str, started: float, summary: Summary) -> None:
+def report(
+    services: Services, name: str, outcome: str, started: float, summary: Summary, *, is_shard: bool = False
+) -> None:
     """Logs what a job did and keeps it for the status; `started` is of time.monotonic."""
     outcome = services.settings.redact(outcome)
     duration_ms = int((time.monotonic() - started) * 1000)
@@ -63,7 +66,14 @@ def report(services: Services, name: str, outcome: str, started: float, summary:
     words = f"{JOBS[name].title.lower()} {outcome}"
     log.log(level, line(words, job=name, outcome=word, duration_ms=duration_ms, **summary))
     try:
-        services.reports.write(name, at=time.time(), outcome=outcome, duration_ms=duration_ms, summary=summary)
+        services.reports.write(
+            name,
+            at=time.time(),
+            outcome=outcome,
+            duration_ms=duration_ms,
+            summary=summary,
+            counts_alone=is_shard,
+        )
     except RecommenderError as error:
         # The work is done and safe; a report that Redis didn't take must not have it done again.
         reason = services.settings.redact(error.message)

@@ -9,6 +9,7 @@ from typing import Any
 from lib.adapters.services import Services
 from lib.core.actions import identifier_problem
 from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE, part_of
+from lib.core.shards import Shard, run_of, shard_of
 from lib.errors import ImpossibleJob, InvalidInput, RecommenderError, ServiceUnavailable, SettingsError
 from lib.jobs.run import WORK_SHARE, Deadline, run_and_report
 from lib.time_limit import time_limit
@@ -38,11 +39,14 @@ def batch_process(request: Request, services: Services) -> Response:
 
 
 def warm(request: Request, services: Services) -> Response:
-    if _job_body(request, WARM_CACHE.name)["action"] == "ping":
+    body = _job_body(request, WARM_CACHE.name)
+    if body["action"] == "ping":
         return json_response({"ok": True})
-    from lib.jobs.warm_cache import warm_cache
+    from lib.jobs.warm_cache import warm_cache, warm_shard
 
-    return _run(WARM_CACHE.name, warm_cache, services)
+    if "shard" in body:
+        return _run(WARM_CACHE.name, partial(warm_shard, shard=_shard(body)), services, is_shard=True)
+    return _run(WARM_CACHE.name, partial(warm_cache, run=_asked_run(body)), services)
 
 
 def refresh(request: Request, services: Services) -> Response:
@@ -109,19 +113,39 @@ def _pong(body: dict[str, Any], services: Services) -> Response:
 
 
 def _embed(body: dict[str, Any], services: Services) -> Response:
-    """One part of the two-hourly learning, which publishes the next one itself."""
-    from lib.jobs.update_embeddings import process_user_embeddings
+    """One part of the two-hourly learning, which publishes the next one itself, or a shard of the users."""
+    from lib.jobs.update_embeddings import process_user_embeddings, update_shard
 
+    if "shard" in body:
+        return _run(UPDATE_EMBEDDINGS.name, partial(update_shard, shard=_shard(body)), services, is_shard=True)
     part = part_of(body, datetime.now(UTC).timestamp())
     if part is None:
         raise ImpossibleJob("The body names no part of a run.", fix=_body_fix((UPDATE_EMBEDDINGS.name,)))
     return _run(UPDATE_EMBEDDINGS.name, partial(process_user_embeddings, part=part), services)
 
 
-def _run(name: str, job: Any, services: Services) -> Response:
+def _run(name: str, job: Any, services: Services, *, is_shard: bool = False) -> Response:
     budget = services.settings.job_time_budget_seconds
     with time_limit(budget):
-        return json_response(run_and_report(name, job, services, Deadline.after(WORK_SHARE * budget)))
+        deadline = Deadline.after(WORK_SHARE * budget)
+        return json_response(run_and_report(name, job, services, deadline, is_shard=is_shard))
+
+
+def _shard(body: dict[str, Any]) -> Shard:
+    shard = shard_of(body, datetime.now(UTC).timestamp())
+    if shard is None:
+        raise ImpossibleJob("The body names no shard of a run.", fix=_body_fix((body["action"],)))
+    return shard
+
+
+def _asked_run(body: dict[str, Any]) -> int | None:
+    """The run that the body names; None where it names none."""
+    if "run" not in body:
+        return None
+    run = run_of(body, datetime.now(UTC).timestamp())
+    if run is None:
+        raise ImpossibleJob("The body names no run.", fix=_body_fix((body["action"],)))
+    return run
 
 
 def _tick(services: Services, *, publishes: bool) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def _metrics(status: Status) -> Iterator[Metric]:
         yield from _jobs(status["jobs"])
         yield from _totals(status["totals"])
     if status["user_embeddings"] is not None:
+        yield from _shards(status["fan_out"])
         yield from _embeddings(status)
     if status["cache"] is not None:
         yield from _cache(status["cache"])
@@ -61,6 +62,20 @@ def _jobs(jobs: Mapping[str, Any]) -> Iterator[Metric]:
     yield _by_job(name, "When the job ran last.", {name: job["last_run"] for name, job in jobs.items()})
     succeeded = {name: float(job["outcome"] == "ok") for name, job in jobs.items() if job["last_run"] is not None}
     yield _by_job("recs_job_last_run_success", "Whether the last run that did something ended well.", succeeded)
+
+
+def _shards(runs: Mapping[str, Any]) -> Iterator[Metric]:
+    """Of the latest runs that were too much for one call."""
+    numbers = {
+        "recs_run_shards": ("shards", "Shards of the job's latest run."),
+        "recs_run_shards_done": ("shards_done", "Those of them that are done."),
+        "recs_run_users": ("users", "Users of the job's latest run."),
+        "recs_run_users_done": ("users_done", "Those of them that are done."),
+    }
+    for name, (key, help_) in numbers.items():
+        yield _by_job(name, help_, {job: float(run[key]) for job, run in runs.items()})
+    straggling = {job: float(run["stragglers"]["count"]) for job, run in runs.items()}
+    yield _by_job("recs_run_shards_straggling", "Shards that nobody seems to be working on.", straggling)
 
 
 def _totals(totals: Mapping[str, Any]) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ from lib.adapters.catalogue import (
 )
 from lib.adapters.database import Connection, Database
 from lib.adapters.item_store import read_items
+from lib.adapters.shard_store import Split
 from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.half_lives import position_of
 from lib.core.popularity import carry
@@ -189,4 +190,5 @@ def test_active_users_are_those_who_acted_since_the_latest_first(connection: Con
     add_action(connection, "ann", "b", occurred_at=NOW - 2 * HOUR)
     add_action(connection, "long gone", "a", occurred_at=NOW - 99 * HOUR)
     add_action(connection, "replayed", "a", occurred_at=NOW - 99 * HOUR, received_at=NOW)
-    assert read_active_users(connection, since=at(NOW - 24 * HOUR)) == ["bob", "ann"]
+    split = Split("warm_cache", run=1, shard_users=2, begun_at=at(NOW))
+    assert read_active_users(connection, split, since=at(NOW - 24 * HOUR)) == ["bob", "ann"]

@@ -25,12 +25,14 @@ from lib.adapters.embedding_store import (
     write_state,
 )
 from lib.adapters.item_vectors import read_item_vectors
+from lib.adapters.shard_store import Split
 from lib.adapters.user_embeddings import write_user_embeddings
 from lib.core.defaults import EMBEDDING_SIZE, TEXT_SIZE
 from lib.core.embeddings import TextProjection, learn_text_projection
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+NO_SPLIT = Split("process_user_embeddings", run=1, shard_users=1_000, begun_at=NOW)
 
 
 def vectors(*firsts: float, size: int = EMBEDDING_SIZE) -> NDArray[np.float32]:
@@ -84,7 +86,7 @@ def embed(connection: Connection, *user_ids: str, version: int = 1, now: datetim
 
 
 def users_to_update(connection: Connection, *, overlap: timedelta = HOUR / 60) -> list[str]:
-    return read_users_to_update(connection, since=NOW - 2 * HOUR, overlap=overlap, version=1)
+    return read_users_to_update(connection, NO_SPLIT, since=NOW - 2 * HOUR, overlap=overlap, version=1)
 
 
 def test_a_version_is_read_only_once_it_is_active(connection: Connection) -> None:

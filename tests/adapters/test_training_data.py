@@ -1,6 +1,5 @@
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 
 from lib.adapters import training_data as module

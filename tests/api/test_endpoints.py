@@ -17,7 +17,7 @@ import pytest
 
 from lib.adapters.redis_client import RedisClient
 from lib.adapters.services import Services
-from lib.core.schedules import BATCH_PROCESS_PATH, REFRESH_PATH, WARM_PATH
+from lib.core.schedules import BATCH_PROCESS_PATH, REFRESH_PATH, UPDATE_EMBEDDINGS, WARM_CACHE, WARM_PATH
 from lib.settings import Problem, Settings
 from lib.text import Text
 from lib.web import endpoints
@@ -112,6 +112,17 @@ IMPOSSIBLE = {
     "deep": b"[" * 100_000,
     "not UTF-8": b"\xff",
     "half of a continuation": b'{"action": "process_user_embeddings", "part": 2}',
+    "a shard of no run": b'{"action": "process_user_embeddings", "shard": 0}',
+    "no number of a shard": b'{"action": "process_user_embeddings", "run": 1700000000, "shard": "0"}',
+}
+IMPOSSIBLE_TO_WARM = {
+    "a shard of no run": b'{"shard": 0}',
+    "no shard": b'{"run": 1700000000, "shard": null}',
+    "a shard below the first": b'{"run": 1700000000, "shard": -1}',
+    "a part beyond the last": b'{"run": 1700000000, "shard": 0, "part": 101}',
+    "no run": b'{"run": "1700000000"}',
+    "a run in milliseconds": b'{"run": 1700000000000}',
+    "true is no run": b'{"run": true}',
 }
 
 
@@ -119,6 +130,19 @@ IMPOSSIBLE = {
 def test_a_signed_body_that_can_never_work_is_not_retried(services: Services, body: bytes) -> None:
     answer = post(services, BATCH_PROCESS_PATH, body)
     assert (answer.status, answer.headers["upstash-nonretryable-error"]) == (489, "true")
+
+
+@pytest.mark.parametrize("body", IMPOSSIBLE_TO_WARM.values(), ids=IMPOSSIBLE_TO_WARM.keys())
+def test_a_signed_body_that_names_no_run_or_shard_is_not_retried(services: Services, body: bytes) -> None:
+    answer = post(services, WARM_PATH, body)
+    assert (answer.status, answer.headers["upstash-nonretryable-error"]) == (489, "true")
+
+
+@pytest.mark.parametrize("path", [WARM_PATH, BATCH_PROCESS_PATH])
+def test_a_shard_that_is_done_or_gone_is_no_work_and_no_failure(services: Services, path: str) -> None:
+    job = WARM_CACHE if path == WARM_PATH else UPDATE_EMBEDDINGS
+    answer = post(services, path, {**job.body, "run": 1_700_000_000, "shard": 0})
+    assert (answer.status, answer.json["run"], answer.json["shard"]) == (200, 1_700_000_000, 0)
 
 
 @pytest.mark.parametrize(

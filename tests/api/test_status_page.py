@@ -40,6 +40,7 @@ STATUS: dict[str, Any] = {
         ]}
         for name in JOBS
     },
+    "fan_out": {},
     "last_day": {"hours": [hour(number) for number in range(HOURS_SHOWN)], "cache_hit_rate": 0.956},
     "user_embeddings": {"users": 60, "updated_at": AT},
     "model": {"version": 3, "built_at": AT, "items": 188, "skipped": 0, "popularity_half_life_hours": 36.0, "ranker": {

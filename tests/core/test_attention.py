@@ -16,6 +16,7 @@ def healthy(**changes: Any) -> dict[str, Any]:
     return {
         "errors": [],
         "jobs": {name: dict(job) for name in JOBS},
+        "fan_out": {},
         "set_aside": [],
         "pending_bytes": 0,
         "dead_letters": {"count": 0},

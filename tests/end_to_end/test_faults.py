@@ -371,7 +371,7 @@ def redis(trouble: HttpTrouble, says: str) -> Row:
 PAGE = b"<html><body>Internal Server Error</body></html>"
 QUEUE_PARTS = {"pending", "pending_bytes", "in_flight", "set_aside", "dead_letters"}
 REDIS_PARTS = QUEUE_PARTS | {"jobs", "last_day", "totals", "cache"}
-POSTGRES_PARTS = {"user_embeddings", "model", "tuning"}
+POSTGRES_PARTS = {"user_embeddings", "model", "tuning", "fan_out"}
 REDIS = {
     "answers 500 with a page": redis(says(500, PAGE), "Redis doesn't answer"),
     "answers 500 with a word in JSON": redis(says(500, {"error": "ERR it broke"}), "Redis refused a command: ERR it b"),

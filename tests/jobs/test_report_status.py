@@ -208,7 +208,7 @@ def test_a_job_that_failed_is_shown_with_its_reason_and_without_secrets(site: Si
 
 QUEUE_PARTS = {"pending", "pending_bytes", "in_flight", "set_aside", "dead_letters"}
 REDIS_PARTS = QUEUE_PARTS | {"jobs", "last_day", "totals", "cache"}
-POSTGRES_PARTS = {"user_embeddings", "model", "tuning"}
+POSTGRES_PARTS = {"user_embeddings", "model", "tuning", "fan_out"}
 
 
 @pytest.mark.parametrize(
