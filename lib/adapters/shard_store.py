@@ -12,8 +12,8 @@ Users = Sequence[str | None]  # in place of who was forgotten stands None
 
 @dataclass(frozen=True)
 class Split:
-    """How the users whom a statement finds are split where they are more than `shard_users`. All of them that stand in
-    the database before `begun_at` are among them."""
+    """How the users whom a statement finds are split where they are more than `shard_users`. `begun_at`: when the run
+    began, before the statement."""
 
     job: str
     run: int

@@ -53,7 +53,7 @@ def process_user_embeddings(
         done = _update_users(services, model, part, now, deadline, begun=begun)
     return {
         **done,
-        "continued": "shards" in done or (done["users_left"] != 0 and publish_next_part(services, part)),
+        "continued": done["users_left"] != 0 and ("shards" in done or publish_next_part(services, part)),
         "model_version": model.version if model else None,
         "items": model.items if model else 0,
     }

@@ -168,3 +168,13 @@ def test_a_format_that_there_is_not_is_bad_input(services: Services, query: str)
 def test_without_the_key_nobody_gets_it(services: Services) -> None:
     status = keyed_application("/api/status", endpoints.status, services=services)
     assert call(status, query="format=prometheus", headers={"Accept": SCRAPER}).status == 401
+
+
+def test_a_run_in_shards_is_measured_and_a_site_without_one_has_no_such_samples(services: Services) -> None:
+    status = report_status(services, datetime.now(UTC))
+    assert not [name for name, _ in samples(exposition(status)) if name.startswith("recs_run_")]
+    numbers = {"shards": 50, "shards_done": 37, "users": 9_000, "users_done": 7_000}
+    status["fan_out"] = {"warm_cache": {**numbers, "stragglers": {"count": 2, "longest": []}}}
+    found = samples(exposition(status))
+    assert {name.removeprefix("recs_run_"): found["recs_run_" + name, "warm_cache"] for name in numbers} == numbers
+    assert found["recs_run_shards_straggling", "warm_cache"] == 2

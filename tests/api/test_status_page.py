@@ -189,3 +189,42 @@ def test_every_kind_of_feature_has_its_words() -> None:
 )
 def test_a_duration_is_said_in_its_fitting_unit(milliseconds: int, said: str) -> None:
     assert duration(milliseconds) == said
+
+
+RUN = {
+    "run": 1_795_608_000, "begun_at": AT, "ended_at": None, "shards": 50, "shards_done": 37, "users": 100_000,
+    "users_done": 74_500, "stragglers": {"count": 0, "longest": []},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [(ENGLISH, "37 of 50 done, 74,500 of 100,000 users"), (CHINESE, "已完成 37/50，用户 74,500/100,000")],
+)
+def test_a_run_in_shards_says_how_far_it_has_come(status: dict[str, Any], language: str, words: str) -> None:
+    status["fan_out"] = {"warm_cache": RUN}
+    shown = words_of(page_of(status, language))
+    assert shown.count(words) == 1
+    assert "Stragglers" not in shown
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        (ENGLISH, ["shard 7: 900 users left, last seen", "shard 8: 2,000 users left, last seen never", "3 more"]),
+        (CHINESE, ["分片 7：剩余 900 个用户，最近进展", "分片 8：剩余 2,000 个用户", "另有 3 个"]),
+    ],
+)
+def test_shards_that_stand_still_are_named(status: dict[str, Any], language: str, words: list[str]) -> None:
+    longest = [
+        {"shard": 7, "users_left": 900, "since": AT},
+        {"shard": 8, "users_left": 2_000, "since": None},
+    ]
+    status["fan_out"] = {"warm_cache": {**RUN, "stragglers": {"count": 5, "longest": longest}}}
+    shown = words_of(page_of(status, language))
+    assert [each for each in words if each not in shown] == []
+
+
+def test_a_run_in_shards_that_has_ended_says_when(status: dict[str, Any]) -> None:
+    status["fan_out"] = {"process_user_embeddings": {**RUN, "shards_done": 50, "ended_at": AT}}
+    assert "Ended" in words_of(page_of(status))

@@ -103,3 +103,18 @@ def test_a_job_that_failed_is_named_with_its_reason() -> None:
 def test_parts_that_are_null_are_no_trouble_of_their_own() -> None:
     nothing = dict.fromkeys(healthy()) | {"errors": ["Redis doesn't answer"]}
     assert codes(nothing) == ["unreadable"]
+
+
+def test_shards_that_stand_still_need_a_look_and_those_under_way_do_not() -> None:
+    def status(count: int) -> dict[str, Any]:
+        return healthy(fan_out={"warm_cache": {"shards": 9, "stragglers": {"count": count, "longest": []}}})
+
+    assert codes(status(0)) == []
+    [notice] = notices(status(2), now=NOW, interval_seconds=5)
+    assert (notice.code, notice.status) == ("stragglers", "warning")
+    assert notice.message.startswith("Cache warming: 2 of 9 shards have stood still for over 5 minutes.")
+
+
+def test_a_run_that_was_not_done_when_the_next_began_needs_a_look() -> None:
+    assert codes(with_job("warm_cache", shards_left_behind=0)) == []
+    assert codes(with_job("warm_cache", shards_left_behind=3)) == ["left_behind"]

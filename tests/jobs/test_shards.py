@@ -179,16 +179,18 @@ def test_a_coordinator_that_is_called_again_splits_and_publishes_nothing_twice(f
 
 
 def test_a_coordinator_that_is_called_again_when_qstash_has_forgotten_publishes_what_nobody_has_begun(
-    fan: Fan, qstash: QStashServer
+    fan: Fan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(warm_module, "CHUNK", 2)
     fan.warm()
     fan.warm_shard(Shard(NOON, 1))
+    fan.warm_shard(Shard(NOON, 2), seconds=0)
     with QStashServer() as another:
         settings = dataclasses.replace(fan.services.settings, qstash_url=another.url, qstash_token=another.token)
         services = Services(settings)
         later = Fan(dataclasses.replace(fan.site, services=services), another)
         later.warm(now=NOW + timedelta(minutes=30))
-        assert [shard.number for shard in later.shards()] == [0, 2, 3, 4]
+        assert [shard.number for shard in later.shards()] == [0, 3, 4]
         services.close()
 
 
@@ -410,7 +412,9 @@ def test_a_coordinator_that_is_called_again_goes_on_with_the_same_run(learned: F
     assert len(learned.messages()) == SHARDS
     for shard in learned.shards():
         learned.embed_shard(shard)
-    assert learned.embed(now=NOW + timedelta(minutes=30))["users_updated"] == 0
+    summary = learned.embed(now=NOW + timedelta(minutes=30))
+    assert (summary["users_updated"], summary["users_left"], summary["continued"]) == (0, 0, False)
+    assert learned.embed(part=Part(NOON, 1))["continued"] is False
     assert len(learned.messages()) == SHARDS
 
 
