@@ -12,6 +12,7 @@ ACTION_NAMES = ("view", "click", "like", "save", "share", "comment", "purchase",
 MAX_ID_LENGTH = 256  # two ids of 4-byte characters stay under the 2,704 bytes of a Postgres index row
 MAX_AHEAD = timedelta(minutes=5)  # one action from the future would make all later ones weigh nothing
 FIRST_MILLISECONDS = 1e11  # as seconds the year 5138, as milliseconds 1973: above this, milliseconds are meant
+_HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 MAX_NESTING = 3  # JSON inside a JSON string, holding an array of actions
 
 
@@ -82,7 +83,8 @@ def parse_element(raw: str, *, received_at: datetime, fallback_id: str) -> Itera
     A missing timestamp becomes `received_at`.
     """
     try:
-        values = list(_flatten(_load(raw), nesting=0))
+        value = _load(raw)
+        values = [value] if isinstance(value, dict) else list(_flatten(value, nesting=0))
     except _Unreadable as error:
         yield DeadLetter(raw, str(error))
         return
@@ -95,7 +97,7 @@ def parse_element(raw: str, *, received_at: datetime, fallback_id: str) -> Itera
 
 def _load(raw: str) -> Any:
     try:
-        return json.loads(raw, parse_constant=_refuse_constant)
+        return _DECODER.decode(raw)
     except _Unreadable:
         raise
     except RecursionError:
@@ -106,6 +108,9 @@ def _load(raw: str) -> Any:
 
 def _refuse_constant(name: str) -> None:
     raise _Unreadable(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # made once: json.loads makes one for each element
 
 
 def _flatten(value: Any, *, nesting: int) -> Iterator[Any]:
@@ -164,7 +169,7 @@ def identifier_problem(value: str) -> str:
         return f"is longer than {MAX_ID_LENGTH} characters"
     if "\0" in value:
         return "holds a NUL character, which Postgres can't store"
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not value.isascii() and _HALF_OF_A_PAIR.search(value):
         return "holds half of a surrogate pair, which is no character"
     return ""
 
@@ -194,6 +199,8 @@ def _timestamp(value: Any, *, received_at: datetime) -> datetime:
 
 def _moment(value: Any) -> datetime:
     if isinstance(value, str):
+        if value[4:5] == "-" and value[:4].isdigit():  # no number: nearly all are written so, and failing takes time
+            return _iso_moment(value)
         try:
             value = float(value)
         except ValueError:
