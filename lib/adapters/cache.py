@@ -3,7 +3,7 @@
 recommend:user:{user_id}   string, JSON, TTL   the user's list, in the shape of /api/recommend
 recommend:cold-start       string, JSON, TTL   popular content, in the same shape with user_id null
 recommend:trending-topics  string, JSON, TTL   [{"topic", "score", ...}]
-recs:generation:{user_id}  counter, TTL        bumped when the user acts: a list computed before is not stored
+recs:generation:{user_id}  string, TTL         another one when the user acts: a list computed before is not stored
 """
 
 import json
@@ -11,6 +11,7 @@ import math
 import re
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ TOPICS_KEY = "recommend:trending-topics"
 GENERATION_TTL_SECONDS = 3_600  # longer than any run that may hold an old list
 SHARED_TTL_SECONDS = 86_400  # four refreshes may fail before cold start falls back to the database
 USERS_A_COMMAND = 500
+USERS_INVALIDATED = 5_000  # by one command, which takes Redis a microsecond or two for each
 COUNT_EVERY_SECONDS = 10.0  # of one process; what it read after that and before it ends isn't counted
 
 _READ = Path(__file__).with_name("read_list.lua").read_text()
@@ -66,9 +68,9 @@ class Cache:
 
     def invalidate(self, user_ids: Sequence[str]) -> None:
         """Deletes the users' lists and makes every list that is being computed for them too old to store."""
-        for chunk in _chunks(user_ids):
-            keys = [key for user_id in chunk for key in (_list_key(user_id), _generation_key(user_id))]
-            self._redis.script(_INVALIDATE, keys, [GENERATION_TTL_SECONDS])
+        for first in range(0, len(user_ids), USERS_INVALIDATED):
+            users = user_ids[first : first + USERS_INVALIDATED]
+            self._redis.script(_INVALIDATE, [], [uuid.uuid4().hex, GENERATION_TTL_SECONDS, *users])
 
     def cold_start(self) -> dict[str, Any] | None:
         return _document(self._redis.execute("GET", COLD_START_KEY))

@@ -1,6 +1,6 @@
 -- Reads a user's list, and counts by whether there was one, with the reads that were not counted yet.
 -- KEYS[1]  recommend:user:{user_id}   string   the list
--- KEYS[2]  recs:generation:{user_id}  counter  the generation that a new list belongs to
+-- KEYS[2]  recs:generation:{user_id}  string   the generation that a new list belongs to
 -- KEYS[3]  recs:counts:{hour}         hash     cache_hits, cache_misses; TTL
 -- KEYS[4]  recs:totals                hash     the same; TTL
 -- ARGV     TTL of KEYS[3], TTL of KEYS[4], earlier reads that found a list, earlier reads that found none

@@ -1,5 +1,5 @@
 -- Stores users' lists, each only if its user has not acted since it was computed.
--- KEYS     for each user: recommend:user:{user_id} string, recs:generation:{user_id} counter
+-- KEYS     for each user: recommend:user:{user_id} string, recs:generation:{user_id} string
 -- ARGV[1]  TTL in seconds; then for each user: the generation before computing ("" for none), the list (JSON)
 -- Answers  how many were stored
 

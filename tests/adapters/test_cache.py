@@ -92,10 +92,15 @@ def test_more_users_than_a_command_holds_are_stored_and_invalidated(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache_module, "USERS_A_COMMAND", 2)
+    monkeypatch.setattr(cache_module, "USERS_INVALIDATED", 2)
     users = ["ann", "bob", "cleo", "dan", "eve"]
     assert cache.store_user_lists({user: LIST for user in users}, dict.fromkeys(users, "")) == 5
     cache.invalidate(users)
-    assert [cache.user_list(user) for user in users] == [(None, "1")] * 5
+    assert [cache.user_list(user)[0] for user in users] == [None] * 5
+    first = cache.generations(users)
+    cache.invalidate(users)
+    assert all(first)
+    assert not {*first} & {*cache.generations(users)}
 
 
 def test_invalidating_nobody_is_fine(cache: Cache) -> None:
