@@ -8,7 +8,7 @@ generation, and its bounds, and from then on drains add only what reaches those.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -44,9 +44,23 @@ def read_chosen(connection: Connection) -> Chosen | None:
 
 def read_begun(connection: Connection) -> int | None:
     """The generation that what is touched belongs to. None where there never was a choice: nobody asks for contenders
-    then. Call `lock_log` first."""
+    then. Nobody begins another one while the log is locked or shared."""
     text = read_state(connection, BEGUN)
     return None if text is None else int(text)
+
+
+def read_latest(connection: Connection) -> Callable[[], tuple[int | None, Chosen | None]]:
+    """Both at once. Within a pipeline they can be told once that has ended."""
+    begun, chosen = (connection.execute(QUERIES["state"], {"name": name}) for name in (BEGUN, CHOSEN))
+
+    def latest() -> tuple[int | None, Chosen | None]:
+        generation, choice = begun.fetchone(), chosen.fetchone()
+        return (
+            None if generation is None else int(generation[0]),
+            None if choice is None else Chosen(**json.loads(choice[0])),
+        )
+
+    return latest
 
 
 def begin_choice(connection: Connection) -> int:

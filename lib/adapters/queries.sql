@@ -6,8 +6,12 @@
 SELECT oid, typarray FROM pg_type WHERE oid = to_regtype('vector')
 
 -- name: lock_log
--- Writers of the log and of popularity take turns: what is "first" must not be decided twice at once.
+-- For whoever deletes from the log, or chooses contenders: nobody else writes log or popularity meanwhile.
 SELECT pg_advisory_xact_lock(7240219)
+
+-- name: share_log
+-- For drains, of which any number may write at once.
+SELECT pg_advisory_xact_lock_shared(7240219)
 
 -- name: user_hash
 -- Of g.user_id, keyed, so that the list of the forgotten names nobody. (A fragment.)
@@ -16,40 +20,67 @@ sha256(k.key || sha256(k.key || convert_to(g.user_id, 'UTF8')))
 -- name: hash_key
 SELECT convert_to(value, 'UTF8') AS key FROM recs_state WHERE name = 'hash_key'
 
+-- name: counted_pairs
+-- The pairs of user and content that counted actions among those that changed are of. (A fragment.)
+pairs AS (
+    SELECT coalesce(array_agg(user_id), '{}'), coalesce(array_agg(content_id), '{}'),
+           coalesce(array_agg(extract(epoch FROM earliest)::float8), '{}')
+    FROM (SELECT user_id, content_id, min(occurred_at) AS earliest
+          FROM changed WHERE action = ANY(%(counted)s) GROUP BY user_id, content_id) e
+)
+
 -- name: insert_actions
--- Inserts the events that are new, and none from before its user was forgotten. Answers how many went in and how many
--- were of forgotten users, with one row for each pair of user and content that got a new counted action: the earliest
--- of them, and the earliest that the log held before (this statement sees the old log).
-WITH given AS (
-    SELECT *, EXISTS (SELECT FROM recs_forgotten f, ({hash_key}) k
-                      WHERE f.user_hash = {user_hash} AND f.forgotten_at >= g.occurred_at) AS is_forgotten
-    FROM unnest(%(event_ids)s::text[], %(user_ids)s::text[], %(content_ids)s::text[], %(actions)s::text[],
-                %(values)s::float8[], %(occurred_at)s::timestamptz[])
-         AS g(event_id, user_id, content_id, action, value, occurred_at)
-), inserted AS (
+-- Inserts the events that are new, and none from before its user was forgotten. Answers how many went in, how many were
+-- of forgotten users, and the pairs of user and content that got a counted action with the earliest of those. Sorted, so
+-- that two drains with the same ids don't wait for each other in a circle.
+WITH forgotten AS MATERIALIZED (
+    SELECT g.user_id, f.forgotten_at
+    FROM (SELECT DISTINCT user_id FROM unnest(%(user_ids)b::text[]) u(user_id)) g, ({hash_key}) k, recs_forgotten f
+    WHERE EXISTS (SELECT FROM recs_forgotten) AND f.user_hash = {user_hash}
+), given AS (
+    SELECT g.*, coalesce(f.forgotten_at >= g.occurred_at, false) AS is_forgotten
+    FROM unnest(%(event_ids)b::text[], %(user_ids)b::text[], %(content_ids)b::text[], %(actions)b::text[],
+                %(values)b::float8[], %(occurred_at)b::timestamptz[]) WITH ORDINALITY
+         AS g(event_id, user_id, content_id, action, value, occurred_at, position)
+    LEFT JOIN forgotten f USING (user_id)
+), changed AS (
     INSERT INTO user_actions (event_id, user_id, content_id, action, value, occurred_at)
     SELECT event_id, user_id, content_id, action, value, occurred_at FROM given WHERE NOT is_forgotten
+    ORDER BY event_id COLLATE "C", position
     ON CONFLICT (event_id) DO NOTHING
     RETURNING user_id, content_id, action, occurred_at
-), pairs AS (
-    SELECT user_id, content_id, min(occurred_at) AS earliest
-    FROM inserted WHERE action = ANY(%(counted)s) GROUP BY user_id, content_id
-)
-SELECT n.events, n.forgotten, p.content_id, extract(epoch FROM p.earliest)::float8,
-       (SELECT extract(epoch FROM min(a.occurred_at))::float8 FROM user_actions a
-        WHERE a.user_id = p.user_id AND a.content_id = p.content_id AND a.action = ANY(%(counted)s))
-FROM (SELECT (SELECT count(*) FROM inserted) AS events,
-             (SELECT count(*) FROM given WHERE is_forgotten) AS forgotten) n
-LEFT JOIN pairs p ON true
+), {counted_pairs}
+SELECT (SELECT count(*) FROM changed), (SELECT count(*) FROM given WHERE is_forgotten), p.* FROM pairs p
 
--- name: popularity_of
-SELECT content_id, as_of, sums, language FROM recs_popularity WHERE content_id = ANY(%(content_ids)s)
+-- name: earliest_others
+-- For each of these pairs the earliest counted action besides those that this transaction inserted, null for none. It
+-- must see what others have committed before this transaction got its locks, so it is a statement of its own. The numbers
+-- of transactions come round again after four billion: what was received before this one began is none of its rows.
+SELECT array_agg((SELECT extract(epoch FROM min(a.occurred_at))::float8 FROM user_actions a
+                  WHERE a.user_id = p.user_id AND a.content_id = p.content_id AND a.action = ANY(%(counted)s)
+                    AND (a.xmin <> pg_current_xact_id()::xid OR a.received_at < now())) ORDER BY p.position)
+FROM unnest(%(user_ids)b::text[], %(content_ids)b::text[]) WITH ORDINALITY AS p(user_id, content_id, position)
+
+-- name: add_popularity_rows
+-- Something to lock for contents that have none yet. All in the same order, as in the next: nobody waits in a circle.
+INSERT INTO recs_popularity (content_id, as_of, sums)
+SELECT content_id, '-infinity', %(nothing)s::float8[] FROM unnest(%(content_ids)b::text[]) g(content_id)
+ORDER BY content_id COLLATE "C"
+ON CONFLICT (content_id) DO NOTHING
+RETURNING content_id
+
+-- name: lock_popularity
+SELECT content_id, as_of, sums, language FROM recs_popularity WHERE content_id = ANY(%(content_ids)b)
+ORDER BY content_id COLLATE "C" FOR UPDATE
 
 -- name: put_popularity
--- What comes in now has been met for the first time.
+-- The sums of all rows stand one after the other. What comes in now has been met for the first time.
 INSERT INTO recs_popularity (content_id, as_of, sums, first_at)
-SELECT content_id, as_of, sums, as_of FROM (VALUES (%s::text, %s::float8, %s::float8[])) g(content_id, as_of, sums)
-ON CONFLICT (content_id) DO UPDATE SET as_of = excluded.as_of, sums = excluded.sums
+SELECT content_id, as_of, (%(sums)b::float8[])[(n - 1) * %(half_lives)s + 1 : n * %(half_lives)s], as_of
+FROM unnest(%(content_ids)b::text[], %(as_of)b::float8[]) WITH ORDINALITY g(content_id, as_of, n)
+ON CONFLICT (content_id) DO UPDATE
+SET as_of = excluded.as_of, sums = excluded.sums,
+    first_at = CASE WHEN recs_popularity.as_of = '-infinity' THEN excluded.first_at ELSE recs_popularity.first_at END
 
 -- name: histories
 -- Of each of these users who has acted his place among them and his last actions: when, on what, and their names. Order
@@ -383,20 +414,12 @@ SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension W
        (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')
 
 -- name: delete_doomed
--- Answers as insert_actions does, for each pair of user and content that lost a counted action: the earliest of those
--- it lost, and the earliest that it keeps (this statement sees the old log). (A fragment, after a list of doomed ids.)
-, deleted AS (
+-- Answers as insert_actions does, of what went. (A fragment, after a list of doomed ids.)
+, changed AS (
     DELETE FROM user_actions WHERE event_id IN (SELECT event_id FROM doomed)
     RETURNING user_id, content_id, action, occurred_at
-), pairs AS (
-    SELECT user_id, content_id, min(occurred_at) AS earliest
-    FROM deleted WHERE action = ANY(%(counted)s) GROUP BY user_id, content_id
-)
-SELECT n.events, 0 AS forgotten, p.content_id, extract(epoch FROM p.earliest)::float8,
-       (SELECT extract(epoch FROM min(a.occurred_at))::float8 FROM user_actions a
-        WHERE a.user_id = p.user_id AND a.content_id = p.content_id AND a.action = ANY(%(counted)s)
-          AND a.event_id NOT IN (SELECT event_id FROM doomed))
-FROM (SELECT count(*) AS events FROM deleted) n LEFT JOIN pairs p ON true
+), {counted_pairs}
+SELECT (SELECT count(*) FROM changed), 0, p.* FROM pairs p
 
 -- name: prune_actions
 -- Deletes some events that were received too long ago.

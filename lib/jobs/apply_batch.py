@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 
-from lib.adapters.action_log import LogChange, insert_actions, lock_log
+from lib.adapters.action_log import LogChange, insert_actions
 from lib.adapters.services import Services
 from lib.core.actions import Action, DeadLetter, as_element, parse_element
 from lib.errors import DatabaseRefuses
@@ -70,8 +70,8 @@ def _write(
 
 
 def _write_at_once(services: Services, actions: Sequence[Action]) -> LogChange:
+    counted = services.settings.positive_actions
     with services.database.transaction() as connection:
-        lock_log(connection)
-        change = insert_actions(connection, actions, counted=services.settings.positive_actions)
-        add_popularity(connection, change)
+        change = insert_actions(connection, actions, counted=counted)
+        add_popularity(connection, change, counted=counted)
     return change

@@ -1,47 +1,81 @@
 """Keeps the stored popularity equal to what the log says, inside the transaction that changes the log.
 
-The caller holds the log's lock.
+Drains do so at the same time. What they do to the same content they do one after the other: whoever has locked its row
+sees what those before him have committed, of the log too, and decides by that which action of a user is the first.
 """
 
-import numpy as np
+from collections.abc import Sequence
 
-from lib.adapters.action_log import LogChange, delete_unpopular, read_popularity, write_popularity
-from lib.adapters.contender_store import add_contenders, read_begun, read_chosen
+import numpy as np
+from numpy.typing import NDArray
+
+from lib.adapters.action_log import LogChange
+from lib.adapters.contender_store import Chosen, add_contenders, read_latest
 from lib.adapters.database import Connection
+from lib.adapters.popularity_store import (
+    Floats,
+    Popularity,
+    delete_unpopular,
+    lock_popularity,
+    read_earliest_others,
+    write_popularity,
+)
 from lib.core.contenders import touched
-from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.popularity import decayed_sums, first_action_changes, merge
 
-_NOTHING = (-np.inf, [0.0] * len(HALF_LIVES_HOURS), None)
 
-
-def add_popularity(connection: Connection, change: LogChange) -> None:
+def add_popularity(connection: Connection, change: LogChange, *, counted: Sequence[str]) -> None:
     """Counts the events that came into the log."""
-    _change(connection, change, sign=1.0)
+    _change(connection, change, counted=counted, sign=1.0)
 
 
-def take_back_popularity(connection: Connection, change: LogChange) -> None:
-    """Makes the events that went from the log count as if they had never come."""
-    _change(connection, change, sign=-1.0)
+def take_back_popularity(connection: Connection, change: LogChange, *, counted: Sequence[str]) -> None:
+    """Makes the events that went from the log count as if they had never come. The caller holds the log's lock."""
+    _change(connection, change, counted=counted, sign=-1.0)
     delete_unpopular(connection, sorted(set(change.content_ids)))
 
 
-def _change(connection: Connection, change: LogChange, *, sign: float) -> None:
-    """A loss is the same change as a gain, the other way round."""
-    pairs, times, signs = first_action_changes(np.arange(len(change.content_ids)), change.earliest, change.others)
-    if not len(pairs):
+def _change(connection: Connection, change: LogChange, *, counted: Sequence[str], sign: float) -> None:
+    """A loss is the same change as a gain, the other way round. Two round trips."""
+    if not change.content_ids:
         return
-    names, group = np.unique(np.array(change.content_ids)[pairs], return_inverse=True)
-    content_ids = names.tolist()
-    as_of, sums = decayed_sums(times, sign * signs, group, len(content_ids))
-    stored = read_popularity(connection, content_ids)
-    before = [stored.get(content_id, _NOTHING) for content_id in content_ids]
-    as_of, sums = merge(np.array([row[0] for row in before]), np.array([row[1] for row in before]), as_of, sums)
-    write_popularity(connection, content_ids, as_of, sums)
-    generation = read_begun(connection)
-    if generation is not None:
-        is_new = np.array([row is _NOTHING for row in before])
-        chosen = read_chosen(connection)
-        bounds = None if chosen is None or chosen.generation != generation else chosen.bounds
-        contenders = touched(sums, as_of, [row[2] for row in before], is_new, bounds)
-        add_contenders(connection, generation, [(pool, content_ids[row]) for pool, row in contenders])
+    with connection.pipeline():
+        lock = lock_popularity(connection, sorted(set(change.content_ids)))
+        others = read_earliest_others(connection, change, counted=counted)
+        latest = read_latest(connection)
+    before = lock()
+    rows, as_of, sums = _changed(before, change, others(), sign=sign)
+    with connection.pipeline():
+        write_popularity(connection, before.ids_of(rows), as_of, sums)
+        if unused := before.ids_of(np.setdiff1d(np.flatnonzero(before.is_new), rows)):
+            delete_unpopular(connection, unused)
+        _add_contenders(connection, latest(), before, rows, as_of, sums)
+
+
+def _changed(
+    before: Popularity, change: LogChange, others: Floats, *, sign: float
+) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Which rows of `before` change, ascending, and their times and sums afterwards."""
+    row_of = {content_id: row for row, content_id in enumerate(before.content_ids)}
+    pairs, times, signs = first_action_changes(np.arange(len(others)), change.earliest, others)
+    contents = np.array([row_of[content_id] for content_id in change.content_ids])
+    rows, groups = np.unique(contents[pairs], return_inverse=True)
+    gained = decayed_sums(times, sign * signs, groups, len(rows))
+    return rows, *merge(before.as_of[rows], before.sums[rows], *gained)
+
+
+def _add_contenders(
+    connection: Connection,
+    latest: tuple[int | None, Chosen | None],
+    before: Popularity,
+    rows: NDArray[np.intp],
+    as_of: Floats,
+    sums: Floats,
+) -> None:
+    generation, chosen = latest
+    if generation is None:
+        return
+    content_ids, languages = before.ids_of(rows), [before.languages[row] for row in rows.tolist()]
+    bounds = None if chosen is None or chosen.generation != generation else chosen.bounds
+    contenders = touched(sums, as_of, languages, before.is_new[rows], bounds)
+    add_contenders(connection, generation, sorted((pool, content_ids[row]) for pool, row in contenders))

@@ -63,7 +63,7 @@ def _erase_log(services: Services, user_id: str) -> int:
             lock_log(connection)
             put_forgotten(connection, user_id)
             change = forget_actions(connection, user_id=user_id, limit=EVENTS_AT_ONCE, counted=counted)
-            take_back_popularity(connection, change)
+            take_back_popularity(connection, change, counted=counted)
             delete_user_embeddings(connection, [user_id])
             forget_in_shards(connection, user_id)
         erased += change.events

@@ -20,7 +20,7 @@ def prune_old_actions(services: Services, now: datetime, deadline: Deadline) -> 
         with services.database.transaction() as connection:
             lock_log(connection)
             change = prune_actions(connection, before=before, limit=EVENTS_AT_ONCE, counted=settings.positive_actions)
-            take_back_popularity(connection, change)
+            take_back_popularity(connection, change, counted=settings.positive_actions)
             pruned += change.events
             if change.events < EVENTS_AT_ONCE:
                 delete_forgotten(connection, before=before)

@@ -21,7 +21,6 @@ STEPS: dict[str, tuple[Any, str]] = {
     "publish": (publish_ticks, "publish_ticks"),
     "claim": (ActionQueue, "claim"),
     "parse": (apply_batch, "parse_element"),
-    "lock": (apply_batch, "lock_log"),
     "insert": (apply_batch, "insert_actions"),
     "popularity": (apply_batch, "add_popularity"),
     "commit": (Connection, "commit"),

@@ -311,7 +311,10 @@ def test_a_defect_of_ours_is_not_taken_for_an_outage(database: Database) -> None
         connection.execute("SELEC 1")
 
 
-FRAGMENTS = {"recommendable", "user_hash", "hash_key", "delete_doomed", "popularity_now", "split", "this_shard"}
+FRAGMENTS = {
+    *("counted_pairs", "recommendable", "user_hash", "hash_key", "delete_doomed", "popularity_now", "split"),
+    "this_shard",
+}
 
 
 def test_every_query_is_used_and_every_used_query_exists() -> None:

@@ -9,7 +9,6 @@ import pytest
 from lib.adapters.action_log import (
     LogChange,
     delete_forgotten,
-    delete_unpopular,
     forget_actions,
     insert_actions,
     lock_forgetting,
@@ -17,6 +16,7 @@ from lib.adapters.action_log import (
     share_forgetting,
 )
 from lib.adapters.database import Connection, Database
+from lib.adapters.popularity_store import delete_unpopular
 from lib.adapters.schema import migrate
 from lib.core.actions import Action
 from lib.errors import PostgresUnavailable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lib.adapters.action_log import insert_actions, lock_log
+from lib.adapters.action_log import insert_actions
 from lib.adapters.services import Services
 from lib.core.actions import ACTION_NAMES, Action, DeadLetter, as_element, names_user, parse_element
 
@@ -253,7 +253,6 @@ def test_postgres_refuses_none_of_the_actions_that_are_read(services: Services, 
     raws = [written(fields) for fields in pushed]
     actions = {action.event_id: action for raw in raws for action in readable(read(raw))}
     with services.database.transaction() as connection:
-        lock_log(connection)
         connection.execute("DELETE FROM user_actions")
         change = insert_actions(connection, list(actions.values()), counted=list(ACTION_NAMES))
         rows = connection.execute(

@@ -1,5 +1,7 @@
 """Whatever users do after contenders were chosen, the pool is what looking at the whole catalogue would give."""
 
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import numpy as np
@@ -10,6 +12,7 @@ from lib.adapters.candidate_pool import read_pool
 from lib.adapters.contender_store import read_chosen, read_met
 from lib.adapters.database import Connection
 from lib.adapters.embedding_store import read_active_model
+from lib.adapters.services import Services
 from lib.core.contenders import Met
 from lib.core.ranker import site as site_module
 from lib.errors import PostgresUnavailable
@@ -18,6 +21,7 @@ from lib.jobs.choose_contenders import choose_contenders
 from lib.jobs.forget_user import forget_user
 from lib.jobs.run import Deadline
 from lib.jobs.warm_cache import warm_cache
+from lib.settings import Settings
 from tests.jobs.site import Site, action
 
 LANGUAGES = (None, "en", "de")
@@ -41,15 +45,17 @@ def busy(site: Site) -> Site:
 
 
 def act(site: Site, rng: np.random.Generator, count: int, contents: int, *, days: float) -> None:
+    site.act(*made(rng, count, contents, days=days))
+
+
+def made(rng: np.random.Generator, count: int, contents: int, *, days: float) -> list[str]:
     users, ages = rng.integers(0, USERS, count), days * rng.random(count)
     numbers = (contents * rng.random(count) ** 2).astype(int)
     names = rng.choice(["view", "like", "hide"], count)
-    site.act(
-        *[
-            action(f"user {user}", f"item {number:02}", name, days_ago=age)
-            for user, number, name, age in zip(users, numbers, names, ages, strict=True)
-        ]
-    )
+    return [
+        action(f"user {user}", f"item {number:02}", name, days_ago=age)
+        for user, number, name, age in zip(users, numbers, names, ages, strict=True)
+    ]
 
 
 def pools(site: Site, monkeypatch: pytest.MonkeyPatch, *, by_contenders: bool) -> list[list[str]]:
@@ -88,6 +94,21 @@ def test_as_users_act_the_pool_stays_that_of_the_whole_catalogue(
     for _ in range(4):
         act(busy, rng, int(rng.integers(1, 40)), CONTENTS, days=float(rng.choice([0.1, 50.0])))
         assert_contenders_suffice(busy, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_as_drains_write_at_once_the_pool_stays_that_of_the_whole_catalogue(
+    busy: Site, settings: Settings, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    few = dataclasses.replace(settings, claim_max_elements=5)
+    drains = [dataclasses.replace(busy, services=Services(few)) for _ in range(3)]
+    busy.push(*made(np.random.default_rng(seed), 90, CONTENTS, days=[0.1, 5.0, 50.0][seed]))
+    with ThreadPoolExecutor() as threads:
+        applied = [summary["applied"] for summary in threads.map(Site.drain, drains)]
+    for drain in drains:
+        drain.services.close()
+    assert sum(applied) == 90
+    assert_contenders_suffice(busy, monkeypatch)
 
 
 def test_as_users_are_forgotten_the_pool_stays_that_of_the_whole_catalogue(

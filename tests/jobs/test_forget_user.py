@@ -15,7 +15,7 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from lib.adapters import action_queue
-from lib.adapters.action_log import insert_actions, lock_log
+from lib.adapters.action_log import lock_log
 from lib.adapters.histories import read_histories
 from lib.adapters.services import Services
 from lib.core.actions import names_user
@@ -27,7 +27,7 @@ from lib.jobs import prune_actions as prune_module
 from lib.jobs import rank_lists as rank_module
 from lib.jobs import warm_cache as warm_module
 from lib.jobs.apply_batch import apply_batch
-from lib.jobs.change_popularity import take_back_popularity
+from lib.jobs.change_popularity import add_popularity, take_back_popularity
 from lib.jobs.forget_user import Forgotten, forget_user
 from lib.jobs.prune_actions import prune_old_actions
 from lib.jobs.rank_lists import rank_lists
@@ -386,7 +386,7 @@ def test_embeddings_that_are_computed_while_he_is_being_forgotten_leave_him_out(
 
 def test_a_drain_that_is_writing_is_waited_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     forgetting = Beside(site, lambda: forget(site, "ann"), lock=LOG_LOCK)
-    monkeypatch.setattr(apply_module, "insert_actions", before(insert_actions, forgetting.begin))
+    monkeypatch.setattr(apply_module, "add_popularity", before(add_popularity, forgetting.begin))
     site.act(action("ann", "a"), action("ann", "b", timestamp=None), action("bob", "a"))
     forgetting.end()
     assert places(site, "ann") == set()
