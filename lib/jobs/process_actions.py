@@ -4,7 +4,8 @@
 2. Write it to Postgres and delete the touched users' cached lists (lib/jobs/apply_batch.py).
 3. Acknowledge it, dead letters included. A drain that dies before this leaves the batch to the next claim, which
    finds its events in the log already.
-4. Again, until the list is empty or the time is nearly spent.
+4. Again, until the list is empty or the time is nearly spent. Where that will leave much behind, ask for help
+   (lib/core/helpers.py says when).
 5. Where that has made many contenders (lib/core/contenders.py), choose them anew.
 
 A drain that fails gives its batch back at once. A batch that fails by itself, and not because a service is away, is
@@ -29,8 +30,9 @@ CHOICE_SECONDS = 10.0  # left when contenders are chosen, which takes a second f
 BATCH_SECONDS = 5.0  # left when a batch begins; a batch of the default size takes a fraction of a second
 
 
-def process_user_actions(services: Services, deadline: Deadline) -> Summary:
-    """Answers the counts of every batch together, and how many elements are pending still.
+def process_user_actions(services: Services, deadline: Deadline, *, calls_helpers: bool = False) -> Summary:
+    """Answers the counts of every batch together, how many elements are pending still, and how many helpers were asked
+    for where that was necessary.
 
     Raises RedisUnavailable or PostgresUnavailable: what was claimed is given back and nothing is lost.
     """
@@ -38,6 +40,7 @@ def process_user_actions(services: Services, deadline: Deadline) -> Summary:
     totals: Counter[str] = Counter(claimed=0, applied=0, duplicates=0, rejected=0)
     claim = services.queue.claim()
     idle = not claim.batch_id
+    pace = _Pace()
     while claim.batch_id:
         try:
             totals.update(_process(services, claim, deadline))
@@ -46,6 +49,12 @@ def process_user_actions(services: Services, deadline: Deadline) -> Summary:
             raise
         if deadline.seconds_left < BATCH_SECONDS:
             break
+        pace.note(claim)
+        if calls_helpers and (wanted := _helpers_wanted(services, claim.pending, pace, deadline)):
+            from lib.jobs.call_helpers import call_helpers
+
+            calls_helpers = False
+            totals["helpers"] = call_helpers(services, wanted)
         claim = services.queue.claim()
     summary: Summary = {**totals, "pending": claim.pending}
     if not idle:  # an idle tick has nothing to report: the claim has stamped last_run
@@ -53,6 +62,43 @@ def process_user_actions(services: Services, deadline: Deadline) -> Summary:
         if deadline.seconds_left > CHOICE_SECONDS:
             _keep_contenders_few(services)
     return summary
+
+
+class _Pace:
+    """How fast batches are drained, from the second on: the first has imported and connected."""
+
+    def __init__(self) -> None:
+        self._began: float | None = None
+        self._elements = 0
+
+    def note(self, claim: Claim) -> None:
+        """After the batch."""
+        if self._began is None:
+            self._began = time.monotonic()
+        else:
+            self._elements += len(claim.elements)
+
+    @property
+    def rate(self) -> float | None:
+        """Elements a second; None before a batch was measured."""
+        if self._began is None or not self._elements:
+            return None
+        return self._elements / (time.monotonic() - self._began)
+
+
+def _helpers_wanted(services: Services, pending: int, pace: _Pace, deadline: Deadline) -> int:
+    if pace.rate is None:
+        return 0
+    from lib.core.helpers import helpers_wanted
+
+    settings = services.settings
+    return helpers_wanted(
+        pending=pending,
+        rate=pace.rate,
+        seconds_left=deadline.seconds_left - BATCH_SECONDS,
+        seconds_a_call=WORK_SHARE * settings.actions_time_budget_seconds - BATCH_SECONDS,
+        at_most=settings.fan_out_parallelism,
+    )
 
 
 def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, int]:

@@ -35,7 +35,8 @@ def batch_process(request: Request, services: Services) -> Response:
     if body["action"] == UPDATE_EMBEDDINGS.name:
         return _embed(body, services)
     with time_limit(services.settings.actions_time_budget_seconds):
-        return json_response(_tick(services, publishes=body.get("publish_ticks") is True))
+        publishes, is_helper = body.get("publish_ticks") is True, body.get("helper") is True
+        return json_response(_tick(services, publishes=publishes, calls_helpers=not is_helper))
 
 
 def warm(request: Request, services: Services) -> Response:
@@ -148,7 +149,7 @@ def _asked_run(body: dict[str, Any]) -> int | None:
     return run
 
 
-def _tick(services: Services, *, publishes: bool) -> dict[str, Any]:
+def _tick(services: Services, *, publishes: bool, calls_helpers: bool) -> dict[str, Any]:
     """Publishes first, so that a long drain delays no tick; drains also where the others can't be published."""
     from lib.jobs.process_actions import process_user_actions
 
@@ -164,7 +165,7 @@ def _tick(services: Services, *, publishes: bool) -> dict[str, Any]:
                 published = {"ticks_published": publish_ticks(services, datetime.now(UTC))}
         except (ServiceUnavailable, SettingsError) as error:
             refusal = error
-    summary = process_user_actions(services, deadline)
+    summary = process_user_actions(services, deadline, calls_helpers=calls_helpers)
     if refusal is not None:
         raise refusal  # QStash tries again, and the slots still ahead are published then
     return {**summary, **published}
