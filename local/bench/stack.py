@@ -32,8 +32,10 @@ class Bench:
     quick: bool
 
     def push(self, actions: Sequence[Action]) -> None:
+        self.push_elements([as_pushed(action) for action in actions])
+
+    def push_elements(self, elements: Sequence[bytes]) -> None:
         """As the app does, in one command."""
-        elements = [as_pushed(action) for action in actions]
         with Connection(self.valkey.address, 0) as connection:
             connection.call(b"LPUSH", b"pending_user_actions", *elements)
 
