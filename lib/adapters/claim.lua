@@ -48,7 +48,7 @@ end
 -- From the right end: the oldest first where the app uses LPUSH. The order changes nothing but latency.
 local elements = redis.call('LRANGE', KEYS[1], -ARGV[2], -1)
 if #elements == 0 then
-  return answer('', 0, {})
+  return {'', 0, 0}
 end
 local taken, bytes = 0, 0
 for i = #elements, 1, -1 do

@@ -411,7 +411,7 @@ def test_a_pooler_that_ends_within_a_drain_loses_nothing(
     site = make_site(database_url=pooler.url(settings.database_url))
     site.push(action("ann", "a"), action("bob", "a"))
 
-    def end_it(*_: object) -> None:
+    def end_it(*_: object, **__: object) -> None:
         pooler.stop()
 
     with monkeypatch.context() as patch:
@@ -478,14 +478,14 @@ def test_a_pool_that_stays_busy_too_long_says_so_and_nothing_is_lost(
 def test_what_supabases_pooler_says_of_itself_is_an_outage_and_no_fault_of_the_batch(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
-    def say_it(connection: Connection) -> None:
+    def say_it(connection: Connection, *_: object, **__: object) -> None:
         # Supavisor has one SQLSTATE for everything, that of a defect within Postgres.
         connection.execute(f"DO $$BEGIN RAISE '{said}' USING ERRCODE = 'XX000'; END$$".encode())
 
     site = make_site()
     site.push(action("ann", "a"))
     with monkeypatch.context() as patch:
-        patch.setattr(apply_module, "lock_log", say_it)
+        patch.setattr(apply_module, "insert_actions", say_it)
         for _ in range(6):
             with pytest.raises(PostgresUnavailable):
                 site.drain()
