@@ -23,6 +23,7 @@ from local.stack import Stack
 PUSHED_AT_ONCE = 1_000
 DRAIN_SECONDS = 1_800.0
 CHANGE_SECONDS = 60.0
+SHARDS_POLL_SECONDS = 2.0
 USERS_SHOWN = 3
 SHOWN_ITEMS = 5
 
@@ -91,13 +92,17 @@ class _Replay:
         raise ServerError("The list was not drained in time: see .local/functions.log.")
 
     def _embed(self) -> int:
-        """Every part of a run, one after the other; QStash, which does the same, finds less and less to do."""
-        updated, left = 0, 1
+        """Every part of a run, one after the other; QStash, which does the same, finds less and less to do. The shards
+        of many users are QStash's alone."""
+        updated, in_shards, left = 0, 0, 1
         while left != 0:
             part = self._http.post("/api/actions/batch-process", json={"action": "process_user_embeddings"})
             part.raise_for_status()
             updated, left = updated + part.json()["users_updated"], part.json()["users_left"]
-        return updated
+            if left and "shards" in part.json():
+                in_shards = max(in_shards, left)
+                time.sleep(SHARDS_POLL_SECONDS)
+        return updated + in_shards
 
     def _show_change(self, user_id: str) -> None:
         before = self._list(user_id)

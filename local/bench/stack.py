@@ -19,6 +19,8 @@ from local.redis_rest import RedisRest
 from local.resp import Connection
 from local.servers import Postgres, Valkey
 
+ALL_USERS = 10**9  # in one call: what is measured is the work, not how it is shared out
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -63,7 +65,14 @@ def running(*, contents: int, quick: bool) -> Iterator[Bench]:
         Valkey(Path(folder) / "valkey") as valkey,
         RedisRest(valkey.address, {token: 0}) as rest,
     ):
-        services = Services(Settings(redis_url=rest.url, redis_token=token, database_url=postgres.url))
+        settings = Settings(
+            redis_url=rest.url,
+            redis_token=token,
+            database_url=postgres.url,
+            warm_shard_users=ALL_USERS,
+            embeddings_shard_users=ALL_USERS,
+        )
+        services = Services(settings)
         migrate(services.database)
         yield Bench(services, valkey, postgres, contents, quick)
         services.close()
