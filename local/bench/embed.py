@@ -12,6 +12,7 @@ from lib.adapters.services import Services
 from lib.jobs.embed_users import AT_ONCE
 from lib.jobs.run import Deadline
 from lib.jobs.update_embeddings import process_user_embeddings
+from lib.settings import Settings
 from local.bench.figure import Figure, seconds
 from local.bench.readers import fill_readers, let_time_pass
 from local.bench.stack import Bench
@@ -34,7 +35,7 @@ def embed(bench: Bench) -> list[Figure]:
     users, contents, repeats = (300, 100, 1) if bench.quick else (USERS, CONTENTS, REPEATS)
     ours, limit = [], []
     with bench.empty_site("embed_site") as site:
-        services = with_all_the_time(site)
+        services = Services(in_one_invocation(site.settings))
         fill_readers(services, users=users, contents=contents, actions_each=ACTIONS_EACH)
         for _ in range(repeats):
             let_time_pass(services)
@@ -47,9 +48,15 @@ def embed(bench: Bench) -> list[Figure]:
     return [Figure("embed", value, "users/s", "a raw upsert of the same rows", against, value / against, ">= 0.5")]
 
 
-def with_all_the_time(services: Services) -> Services:
-    """The same, whose run of embeddings need not end within a minute."""
-    return Services(dataclasses.replace(services.settings, embeddings_time_budget_seconds=SECONDS))
+def in_one_invocation(settings: Settings) -> Settings:
+    """The same, by which a run has all the time for its users and doesn't share them out."""
+    everybody = 10**9
+    return dataclasses.replace(
+        settings,
+        embeddings_time_budget_seconds=SECONDS,
+        embeddings_shard_users=everybody,
+        warm_shard_users=everybody,
+    )
 
 
 def update_all(services: Services, users: int) -> None:

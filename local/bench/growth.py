@@ -26,6 +26,7 @@ from lib.jobs.update_embeddings import process_user_embeddings
 from lib.jobs.warm_cache import warm_cache
 from lib.settings import Settings
 from local.bench.computed_read import fill
+from local.bench.embed import in_one_invocation
 from local.bench.figure import Figure, seconds
 from local.bench.large_site import Sizes
 from local.bench.processes import peak_megabytes, processor_seconds
@@ -129,7 +130,7 @@ def in_fresh_process() -> None:
     """Waits for a line between beginning and the work."""
     given = json.loads(sys.stdin.readline())
     settings = Settings(**given["settings"])
-    services = Services(replace(settings, embeddings_time_budget_seconds=SECONDS, active_user_days=EVER))
+    services = Services(replace(in_one_invocation(settings), active_user_days=EVER))
     kind, done = KINDS[given["name"]], list[int]()
     kind.begin(services)
     print("ready", flush=True)
