@@ -6,7 +6,6 @@ All of it is in the message, because Vercel ships a record's message and level a
 import json
 import logging
 import re
-import secrets
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -39,6 +38,8 @@ def line(words: str, **fields: object) -> str:
 
 def log_defect(words: str, error: Exception, redact: Callable[[str], str], **fields: object) -> str:
     """Logs what nobody foresaw with its traceback, and answers a reference by which grep finds each line of it."""
+    import secrets  # and random numbers with it, for what should never happen
+
     reference = secrets.token_hex(6)
     text = redact("".join(traceback.format_exception(error)))
     first = line(f"{words}: a defect, {type(error).__name__}", **fields, reference=reference)
