@@ -67,10 +67,10 @@ def spread(topics: Sequence[Topics], text: "Vectors | None", places: dict[str, i
     `topics` (k,) and `text` (k, d) are of the candidates, best first. Where nothing else can fill a page, what waited
     does.
     """
-    copies = {} if text is None else _copies(text)
     waiting = list(range(len(topics)))
-    if not places and not copies:
+    if not places and (text is None or not _has_copies(text, n=n)):
         return waiting
+    copies = {} if text is None else _copies(text)
     limited = [[topic for topic in some if topic in places] for some in topics]
     order: list[int] = []
     while waiting and len(order) < n:
@@ -81,13 +81,19 @@ def spread(topics: Sequence[Topics], text: "Vectors | None", places: dict[str, i
     return order + waiting
 
 
+def _has_copies(text: "Vectors", *, n: int) -> bool:
+    """Whether any of the first `n` stands on a page with a copy of itself, as they are."""
+    for first in range(0, min(n, len(text)), PAGE):
+        alike = text[first : first + PAGE] @ text[first : first + PAGE].T > _ALIKE
+        if alike.sum() > alike.diagonal().sum():
+            return True
+    return False
+
+
 def _copies(text: "Vectors") -> dict[int, set[int]]:
     """Of each candidate that is a copy of better ones, which these are."""
     copies: dict[int, set[int]] = {}
-    alike = text @ text.T > _ALIKE
-    if alike.sum() == alike.diagonal().sum():
-        return copies
-    for better, number in zip(*(side.tolist() for side in alike.nonzero()), strict=True):
+    for number, better in zip(*(side.tolist() for side in (text @ text.T > _ALIKE).nonzero()), strict=True):
         if better < number:
             copies.setdefault(number, set()).add(better)
     return copies

@@ -58,8 +58,10 @@ def rank_assembled(basis: Basis, assembled: AssembledSite) -> list[Ranked]:
 def _items(assembled: AssembledSite, ranked: Ranked) -> list[dict[str, Any]]:
     """What the list says of each item: its source, and of a personal one what it is like."""
     ids, columns = assembled.content_ids, (ranked.items.tolist(), ranked.scores.round(6).tolist())
-    return [
-        {"content_id": ids[index], "score": score, "source": source}
-        | ({} if similar < 0 else {"similar_to": ids[similar]})
-        for index, score, source, similar in zip(*columns, ranked.sources, ranked.similar_to.tolist(), strict=True)
-    ]
+    items: list[dict[str, Any]] = []
+    for index, score, source, similar in zip(*columns, ranked.sources, ranked.similar_to.tolist(), strict=True):
+        item = {"content_id": ids[index], "score": score, "source": source}
+        if similar >= 0:
+            item["similar_to"] = ids[similar]
+        items.append(item)
+    return items

@@ -72,20 +72,22 @@ def _part(site: Site, users: Indices, everybody: Vectors) -> tuple[Indices, Indi
     profiles = profiles_of(site.reads, users)
     sums = profile_sums(profiles, site.rows, site.items.idf)
     pool = _pool(site, users, sums)
-    owner, items = np.nonzero(pool)
+    owner, items = np.divmod(np.flatnonzero(pool), len(site.items))
     personal = _personal_features(site, profiles, sums.of(owner, items), owner, items)
     return pool.sum(axis=1), items, np.concatenate([everybody[items], personal], axis=1)
 
 
 def _pool(site: Site, users: Indices, sums: Sums) -> Mask:
     """Whose candidate is what (n_users, n_items)."""
-    pool = np.tile(site.pool, (len(users), 1))
+    may_be = site.items.available & site.items.met
+    pool = np.tile(site.pool & may_be, (len(users), 1))
     found = personal_pool(sums)
+    found[found] = may_be[sums.items[found]]
     pool[sums.users[found], sums.items[found]] = True
     lengths = np.diff(site.seen_starts)[users]
     seen = site.seen_items[ranges(site.seen_starts[:-1][users], lengths)]
     pool[np.repeat(np.arange(len(users)), lengths), seen] = False
-    return pool & site.items.available & site.items.met
+    return pool
 
 
 def _personal_features(site: Site, profiles: Profiles, sums: Vectors, owner: Indices, items: Indices) -> Vectors:

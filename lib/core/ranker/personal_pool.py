@@ -50,8 +50,9 @@ def profile_sums(profiles: Profiles, rows: Rows, idf: Floats) -> Sums:
     for channel in range(len(CHANNELS)):
         worth = np.repeat(weights[:, channel], lengths) * worths[:, channel]
         values[channel] = np.bincount(cell, worth, len(cells))
-    users, items = np.divmod(cells, n_items)
-    return Sums(users, items, values.T)
+    ends = np.searchsorted(cells, n_items * np.arange(1, profiles.n_users + 1))
+    users = np.repeat(np.arange(profiles.n_users), np.diff(ends, prepend=0))
+    return Sums(users, cells - n_items * users, values.T)
 
 
 def _distinct(keys: Indices, end: int) -> tuple[Indices, NDArray[np.int32]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lib.core.defaults import NEW_PER_PAGE, POPULARITY_WEIGHT
-from lib.core.diversity import Variety, varied
+from lib.core.diversity import VARIED, Variety, varied
 from lib.core.exploration import with_exploration
 from lib.core.ranker.features import Candidates, candidates_of, feature_names
 from lib.core.ranker.half_life import popular_scores
@@ -15,7 +15,7 @@ from lib.core.ranker.log import Floats, Indices
 from lib.core.ranker.profiles import profiles_of
 from lib.core.ranker.similar import most_similar
 from lib.core.ranker.site import Site
-from lib.core.ranker.softmax_ranker import Model, columns_of
+from lib.core.ranker.softmax_ranker import Model, standardised, weights_of
 from lib.core.ranker.sources import Signals, sources_of, standard_scores
 from lib.core.ranker.trained import Trained
 from lib.core.ranking import top_n
@@ -100,7 +100,7 @@ def _rank(
     items, m = np.concatenate([own.items, new]), len(scores)
     # Nobody has read a new one, so neither a ranker nor popularity knows what it is worth beside the rest.
     scores = np.concatenate([scores, scores.min(initial=np.inf if m else 0.0) - _BELOW + fits])
-    known = top_n(scores[:m], m)
+    known = top_n(scores[:m], max(n, VARIED))  # what comes after has no part in the first n
     if arrangement.variety is not None:
         known = known[varied(own.items[known].tolist(), arrangement.variety, n=n)]
     order = np.concatenate([known, m + top_n(fits, len(new))])
@@ -132,13 +132,15 @@ def _new_to(site: Site, user: int) -> Indices:
 
 
 def _signals(model: Model | None, position: float, own: Candidates) -> Signals:
+    if model is not None and own.n_reads[0] > 0:
+        base = standardised(model, own.features)
+        weights, crossed = weights_of(model, own.attributes[0])
+        is_global = np.arange(len(weights)) < len(GLOBAL_NAMES)  # interactions are with what the user is like
+        personal, everybody = (base @ np.column_stack([crossed + weights * ~is_global, weights * is_global])).T
+        return Signals(personal, everybody)
     popular = popular_scores(own.features, position).astype(np.float64)
-    if own.n_reads[0] == 0 or len(popular) == 0:
+    if own.n_reads[0] == 0:
         return Signals(np.zeros(len(popular)), popular)
-    if model is None:
-        cosines = own.features[:, len(feature_names(0)) :]
-        similar = cosines.mean(axis=1) if cosines.shape[1] else np.zeros(len(popular))
-        return Signals(standard_scores(similar), POPULARITY_WEIGHT * standard_scores(popular))
-    columns, weights = columns_of(model, own.features, own.attributes, own.starts), model.weights
-    n_global = len(GLOBAL_NAMES)  # the first columns; interactions are with what the user is like
-    return Signals(columns[:, n_global:] @ weights[n_global:], columns[:, :n_global] @ weights[:n_global])
+    cosines = own.features[:, len(feature_names(0)) :]
+    similar = cosines.mean(axis=1) if cosines.shape[1] else np.zeros(len(popular))
+    return Signals(standard_scores(similar), POPULARITY_WEIGHT * standard_scores(popular))

@@ -21,8 +21,9 @@ def most_similar(site: Site, profile: Profiles, items: Indices) -> Indices:
         for vectors in site.items.vectors
     ]
     worths = np.stack([*by_channel, *by_vectors])
-    totals = worths.sum(axis=1, keepdims=True)
-    shares = np.divide(worths, totals, out=np.zeros_like(worths), where=totals > 0).sum(axis=0)
+    totals = worths.sum(axis=1)
+    scales = np.divide(1.0, totals, out=np.zeros_like(totals), where=totals > 0)
+    shares = np.einsum("cmn,cn->mn", worths, scales)
     if len(shares) == 0:
         return np.full(len(items), -1)
     best = len(shares) - 1 - np.argmax(shares[::-1], axis=0)

@@ -96,8 +96,7 @@ def columns_of(model: Model, features: Vectors, attributes: Vectors, starts: Ind
     n_base, n_crossed = features.shape[1], len(model.interacting)
     columns = np.empty((len(features), len(model.weights)), np.float32)
     base = columns[:, :n_base]
-    np.subtract(features, model.mean, out=base)
-    base *= model.scale
+    base[:] = standardised(model, features)
     about = (attributes - model.attribute_mean) * model.attribute_scale
     about = np.repeat(about, np.diff(starts, append=len(features)), axis=0)
     interacting = base[:, model.interacting]
@@ -105,6 +104,23 @@ def columns_of(model: Model, features: Vectors, attributes: Vectors, starts: Ind
         begin = n_base + number * n_crossed
         np.multiply(interacting, column[:, None], out=columns[:, begin : begin + n_crossed])
     return columns
+
+
+def standardised(model: Model, features: Vectors) -> Vectors:
+    """Base features (n, F) as the weights want them."""
+    base: Vectors = features - model.mean
+    base *= model.scale
+    return base
+
+
+def weights_of(model: Model, attributes: Vectors) -> tuple[Floats, Floats]:
+    """What each standardised base feature weighs (F,): in itself, and by its interactions for a user of these
+    attributes (A,)."""
+    own, interactions = np.split(model.weights, [len(model.mean)])
+    crossed = np.zeros(len(own))
+    about = (attributes - model.attribute_mean) * model.attribute_scale
+    crossed[model.interacting] = about @ interactions.reshape(len(about), len(model.interacting))
+    return own, crossed
 
 
 def _standardise(parts: Sequence[Examples], interacting: Indices) -> Model:

@@ -47,6 +47,6 @@ def standard_scores(values: NDArray[np.floating]) -> Floats:
     if len(values) == 0:
         return np.zeros(values.shape)
     centred = values - values.mean(axis=0, dtype=np.float64)
-    spread = centred.std(axis=0)
+    spread = np.sqrt(np.einsum("i...,i...->...", centred, centred) / len(values))
     scores: Floats = centred * np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > _NO_SPREAD)
     return scores

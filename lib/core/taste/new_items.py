@@ -10,7 +10,7 @@ A user's vector is a decayed sum of item vectors, so what his circle likes is th
 item likes: that is kept with the items, and a read needs no more than the items that the user read.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -102,8 +102,12 @@ def user_tastes(
     profiles point to, and that are to be ranked."""
     youth = _youth(profiles.times, first_seen[profiles.items], taste.begin, taste.end)
     worth = decay(now - profiles.times, half_life_seconds)
-    circle = unit_rows(_sums(profiles, worth, circles)) + unit_rows(taste.everybody[None])
-    own = _sums(profiles, worth * (1.0 + _YOUNG_BOOST * youth), _away(content, taste.centre))
+    read = np.flatnonzero(np.bincount(profiles.items, minlength=len(content)))  # of many items, a few
+    number = np.zeros(len(content), np.intp)
+    number[read] = np.arange(len(read))
+    profiles = replace(profiles, items=number[profiles.items])
+    circle = unit_rows(_sums(profiles, worth, circles[read])) + unit_rows(taste.everybody[None])
+    own = _sums(profiles, worth * (1.0 + _YOUNG_BOOST * youth), _away(content[read], taste.centre))
     return UserTastes(unit_rows(own + taste.circle_reads * unit_rows(circle)), content)
 
 
