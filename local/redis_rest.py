@@ -5,7 +5,7 @@ import functools
 import socket
 import socketserver
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from local.resp import Address
@@ -13,10 +13,13 @@ from local.rest_handler import Handler, token_digest
 
 
 class RedisRest:
-    """The front of `server`; `tokens` maps each token to the number of its database. Port 0 means a free one."""
+    """The front of `server`; `tokens` maps each token to the number of its database. Port 0 means a free one. `handler`
+    is what answers, for who looks at what is asked."""
 
-    def __init__(self, server: Address, tokens: Mapping[str, int], *, port: int = 0) -> None:
-        self._http = _HttpServer(server, port)
+    def __init__(
+        self, server: Address, tokens: Mapping[str, int], *, port: int = 0, handler: Callable[..., Handler] = Handler
+    ) -> None:
+        self._http = _HttpServer(server, port, handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.1,), name="redis-rest", daemon=True)
         for token, database in tokens.items():
             self.add_token(token, database)
@@ -52,9 +55,9 @@ class _HttpServer(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, redis: Address, port: int) -> None:
+    def __init__(self, redis: Address, port: int, handler: Callable[..., Handler]) -> None:
         self.databases: dict[bytes, int] = {}
-        super().__init__(("127.0.0.1", port), functools.partial(Handler, redis, self.databases))
+        super().__init__(("127.0.0.1", port), functools.partial(handler, redis, self.databases))
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
 
