@@ -4,8 +4,9 @@
 2. Write it to Postgres and delete the touched users' cached lists (lib/jobs/apply_batch.py).
 3. Acknowledge it, dead letters included. A drain that dies before this leaves the batch to the next claim, which
    finds its events in the log already.
-4. Again, until the list is empty or the time is nearly spent. Where that will leave much behind, ask for help
-   (lib/core/helpers.py says when).
+4. Again, until the list was empty once or the time is nearly spent. What has come since waits for the next tick: claims
+   of the few actions that come during each batch would never end where many act. Where time will leave much behind, ask
+   for help (lib/core/helpers.py says when).
 5. Where that has made many contenders (lib/core/contenders.py), choose them anew.
 
 A drain that fails gives its batch back at once. A batch that fails by itself, and not because a service is away, is
@@ -47,7 +48,7 @@ def process_user_actions(services: Services, deadline: Deadline, *, calls_helper
         except Exception as error:
             report(services, PROCESS_ACTIONS.name, failure(error), started, dict(totals))
             raise
-        if deadline.seconds_left < BATCH_SECONDS:
+        if deadline.seconds_left < BATCH_SECONDS or _was_the_last(claim):
             break
         pace.note(claim)
         if calls_helpers and (wanted := _helpers_wanted(services, claim.pending, pace, deadline)):
@@ -99,6 +100,11 @@ def _helpers_wanted(services: Services, pending: int, pace: _Pace, deadline: Dea
         seconds_a_call=WORK_SHARE * settings.actions_time_budget_seconds - BATCH_SECONDS,
         at_most=settings.fan_out_parallelism,
     )
+
+
+def _was_the_last(claim: Claim) -> bool:
+    """A batch that is taken up again says nothing of others whose lease has ended too."""
+    return claim.pending == 0 and claim.tries == 1
 
 
 def _process(services: Services, claim: Claim, deadline: Deadline) -> dict[str, int]:

@@ -180,6 +180,33 @@ def test_a_drain_whose_time_is_spent_leaves_the_rest_pending(site: Site, setting
     services.close()
 
 
+def test_what_comes_while_the_last_batch_is_written_waits_for_the_next_tick(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a tick of a site where users act all the time would claim a few actions at a time for as long as it may."""
+    apply_batch = apply_module.apply_batch
+
+    def apply_while_users_act(*arguments: Any, **options: Any) -> Any:
+        site.push(action("ann", "a"))
+        return apply_batch(*arguments, **options)
+
+    monkeypatch.setattr(apply_module, "apply_batch", apply_while_users_act)
+    site.push(action("ann", "b"))
+    assert totals(site.drain())[:2] == (1, 1)
+    assert site.count_waiting() == (1, 0)
+
+
+def test_a_tick_takes_up_every_batch_that_was_left_behind(site: Site, settings: Settings) -> None:
+    """With nothing pending, which says nothing of batches whose lease has ended."""
+    dead = Services(dataclasses.replace(settings, claim_max_elements=1))
+    site.push(*[action("ann", content_id) for content_id in "abc"])
+    for batch_id in [dead.queue.claim().batch_id for _ in range(3)]:
+        site.redis.execute("ZADD", "recs:leases", 0, batch_id)
+    dead.close()
+    assert totals(site.drain()) == (3, 3, 0, 0, 0)
+    assert site.count_waiting() == (0, 0)
+
+
 def test_without_postgres_nothing_is_lost_and_the_batch_is_given_back_at_once(site: Site, settings: Settings) -> None:
     site.push(action("ann", "a"), action("ann", "b"))
     away = Services(dataclasses.replace(settings, database_url="postgresql://ann:secret@127.0.0.1:9/site"))
