@@ -1,0 +1,1 @@
+"""scripts/simulate: what a site of any size needs of the services, and what that costs."""

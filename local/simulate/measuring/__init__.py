@@ -1,0 +1,1 @@
+"""Measures the unit costs on the real stack of this machine: each is solved from runs of known composition."""

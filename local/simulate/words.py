@@ -1,0 +1,17 @@
+"""What the report says, in both languages. It stands in words.json: (English, Chinese)."""
+
+import json
+from pathlib import Path
+
+LANGUAGES = ("en", "zh-CN")
+
+Pair = tuple[str, str]
+Pairs = dict[str, Pair]
+
+_WORDS: dict[str, Pairs] = json.loads(Path(__file__).with_name("words.json").read_text())
+COLUMNS, SITES, PARTS, LIMITS = (_WORDS[name] for name in ("columns", "sites", "parts", "limits"))
+TURNS, LEVERS, MEASURES = (_WORDS[name] for name in ("turns", "levers", "measures"))
+
+
+def say(pair: Pair, language: str) -> str:
+    return pair[LANGUAGES.index(language)]
