@@ -70,6 +70,7 @@ def _fields(
         "seconds": short(seconds_of_outage(simulation, costs, prices)),
         "drains": site.peak_actions / actions_of_a_drain(simulation),
         "movable": movable,
+        "direct": short(prices.neon_connections_a_cu),
         "days": site.settings.retention_days,
         "retention": RETENTION,
         "turns": turns,

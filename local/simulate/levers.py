@@ -9,8 +9,17 @@ from local.simulate.prices import Prices
 from local.simulate.site import Site
 from local.simulate.units import UnitCosts
 
-LONG_INTERVAL, PUSH, CLAIM, CACHED, RETENTION, SHARD, SHARDS = 60, 20, 20_000, 0.9, 90, 5_000, 50
-LISTS, REPLICAS = 8, 3
+NUMBERS = {
+    "interval": 60,
+    "push": 20,
+    "claim": 20_000,
+    "cached": 0.9,
+    "retention": 90,
+    "shard": 5_000,
+    "shards": 50,
+    "lists": 8,
+}
+LISTS, PUSH, RETENTION = (NUMBERS[name] for name in ("lists", "push", "retention"))
 
 Change = Callable[[Site], Site]
 Measure = Callable[[Simulation], float]
@@ -38,13 +47,19 @@ def levers_of(site: Site, costs: UnitCosts, prices: Prices) -> list[Lever]:
     writer = 1 / costs.scalars["transaction_seconds"]
     commands = sum(usage.redis_commands for usage in now.parts.values()) / MONTH_SECONDS
     return [
-        pull("interval", lambda s: s.all.messages, interval_seconds=LONG_INTERVAL),
+        pull("interval", lambda s: s.all.messages, interval_seconds=NUMBERS["interval"]),
         pull("push", lambda s: s.all.redis_commands, actions_a_push=PUSH),
-        pull("claim", lambda s: s.parts["drain"].redis_commands, claim_max_elements=CLAIM),
-        pull("claim_speed", actions_of_a_drain, more=True, claim_max_elements=CLAIM),
-        pull("cached", lambda s: s.dollars_a_month, cached_share=CACHED),
+        pull("claim", lambda s: s.parts["drain"].redis_commands, claim_max_elements=NUMBERS["claim"]),
+        pull("claim_speed", actions_of_a_drain, more=True, claim_max_elements=NUMBERS["claim"]),
+        pull("cached", lambda s: s.dollars_a_month, cached_share=NUMBERS["cached"]),
         pull("retention", lambda s: s.stored.log, retention_days=RETENTION),
-        pull("shards", lambda s: s.work.warmed_user, more=True, warm_shard_users=SHARD, shards_at_once=SHARDS),
+        pull(
+            "shards",
+            lambda s: s.work.warmed_user,
+            more=True,
+            warm_shard_users=NUMBERS["shard"],
+            shards_at_once=NUMBERS["shards"],
+        ),
         Lever(
             "replicas", now.postgres_cu, now.postgres_cu * (1 - _share_of_reads(now)), 1 / (1 - _share_of_reads(now))
         ),

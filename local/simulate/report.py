@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from local.simulate.conclusions import conclusions
-from local.simulate.levers import levers_of
+from local.simulate.levers import NUMBERS, levers_of
 from local.simulate.limits import Limit, limits_of
 from local.simulate.model import Simulation, simulate
 from local.simulate.numbers import dollars, ratio, short
@@ -117,7 +117,7 @@ def conclusions_text(sites: Sequence[Site], costs: UnitCosts, prices: Prices, la
 def levers_table(site: Site, costs: UnitCosts, prices: Prices, language: str) -> str:
     rows = [
         [
-            say(LEVERS[lever.name], language),
+            say(LEVERS[lever.name], language).format(**NUMBERS),
             say(MEASURES[lever.name], language),
             short(lever.before),
             short(lever.after),
