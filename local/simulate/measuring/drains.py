@@ -33,7 +33,7 @@ def measure_drains(lab: Laboratory, tick: Usage) -> tuple[dict[str, Usage], floa
         (claim, FEW, claim),
     )
     rows, size = _log(lab)
-    repeats = 1 if lab.quick else 4
+    repeats = 1 if lab.quick else 3
     if not lab.quick:  # contents become contenders as those of a busy site do, once such traffic has been seen
         for shape in shapes:
             _drain(lab, *shape)
