@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from local.simulate.bill import qstash_dollars
 from local.simulate.levers import LISTS, PUSH, RETENTION
 from local.simulate.limits import (
     DRAINS_TAKE_TURNS,
@@ -13,7 +14,7 @@ from local.simulate.limits import (
     limits_of,
     seconds_of_outage,
 )
-from local.simulate.model import Simulation, qstash_dollars, simulate
+from local.simulate.model import Simulation, simulate
 from local.simulate.numbers import short
 from local.simulate.prices import Prices
 from local.simulate.site import Site

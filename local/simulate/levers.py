@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from local.simulate.bill import MONTH_SECONDS
 from local.simulate.limits import actions_of_a_drain, seconds_of_outage
-from local.simulate.model import MONTH_SECONDS, Simulation, simulate
+from local.simulate.model import Simulation, simulate
 from local.simulate.prices import Prices
 from local.simulate.site import Site
 from local.simulate.units import UnitCosts

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from lib.adapters.cache import USERS_A_COMMAND
 from lib.adapters.database import QUERIES
 from lib.core.schedules import DAYS_A_MONTH, interval_problem, messages_a_day
-from local.simulate.model import MONTH_SECONDS, SCAN_SECONDS, Simulation
+from local.simulate.bill import MONTH_SECONDS
+from local.simulate.model import SCAN_SECONDS, Simulation
 from local.simulate.prices import Prices
 from local.simulate.units import UnitCosts
 from local.simulate.work import embeddable_users, warmable_users

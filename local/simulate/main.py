@@ -131,8 +131,9 @@ def _sites(options: argparse.Namespace) -> Sequence[Site]:
 
 
 def _check(*, saved: bool, write: bool) -> int:
-    from local.simulate.measuring.check import TRAFFIC, check
+    from local.simulate.measuring.check import check
     from local.simulate.measuring.main import measure, say
+    from local.simulate.measuring.traffic import TRAFFIC
 
     costs: UnitCosts = load() if saved else measure(learning=False, progress=say)
     outcome = check(costs, TRAFFIC, progress=say)

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.simulate import report
+from local.simulate import reference, report
 from local.simulate.model import simulate
 from local.simulate.prices import Prices
 from local.simulate.site import Site
@@ -40,8 +40,8 @@ def blocks(sites: Sequence[Site], costs: UnitCosts, prices: Prices, language: st
         "limits": partial(report.limits_table, simulations, costs, prices, language),
         "conclusions": partial(report.conclusions_text, sites, costs, prices, language),
         "levers": partial(report.levers_table, sites[-1], costs, prices, language),
-        "prices": partial(report.prices_table, prices, language),
-        "units": partial(report.units_table, costs, language),
+        "prices": partial(reference.prices_table, prices, language),
+        "units": partial(reference.units_table, costs, language),
     }
 
 

@@ -10,9 +10,9 @@ from local.simulate.levers import NUMBERS, levers_of
 from local.simulate.limits import Limit, limits_of
 from local.simulate.model import Simulation, simulate
 from local.simulate.numbers import dollars, ratio, short
-from local.simulate.prices import GB, SOURCES, Prices
+from local.simulate.prices import GB, Prices
 from local.simulate.site import Site
-from local.simulate.units import SCALARS, UnitCosts
+from local.simulate.units import UnitCosts
 from local.simulate.usage import Usage
 from local.simulate.words import COLUMNS, LEVERS, MEASURES, PARTS, SITES, say
 
@@ -32,16 +32,6 @@ QUANTITIES: dict[str, Callable[[Usage, Prices], float]] = {
     "egress_gb": lambda usage, _: usage.postgres_egress / GB,
     "postgres_hours": lambda usage, _: usage.postgres_seconds / 3_600,
 }
-UNIT_FIELDS = (
-    "function_seconds",
-    "cpu_seconds",
-    "redis_commands",
-    "statements",
-    "rows_written",
-    "wal_bytes",
-    "postgres_egress",
-    "postgres_seconds",
-)
 SIZES: dict[str, Callable[[Simulation], float]] = {
     "users": lambda s: s.site.users,
     "active": lambda s: s.site.active_users,
@@ -66,8 +56,8 @@ def as_markdown(sites: Sequence[Site], costs: UnitCosts, prices: Prices, languag
 
 
 def sizes_table(simulations: Sequence[Simulation], language: str) -> str:
-    rows = [[_column(name, language), *(short(of(s)) for s in simulations)] for name, of in SIZES.items()]
-    return _table(["", *_names(simulations, language)], rows)
+    rows = [[column(name, language), *(short(of(s)) for s in simulations)] for name, of in SIZES.items()]
+    return table_of(["", *_names(simulations, language)], rows)
 
 
 def dollars_table(simulations: Sequence[Simulation], language: str) -> str:
@@ -82,19 +72,19 @@ def dollars_table(simulations: Sequence[Simulation], language: str) -> str:
                 *(f"*{dollars(sum(row.get(service, 0) for row in s.dollars.values()))}*" for s in simulations),
             ]
         )
-    rows.append([f"**{_column('total', language)}**", *(f"**{dollars(s.dollars_a_month)}**" for s in simulations)])
+    rows.append([f"**{column('total', language)}**", *(f"**{dollars(s.dollars_a_month)}**" for s in simulations)])
     a_million = [1e6 * s.dollars_a_month / s.work.action for s in simulations]
-    rows.append([_column("an_action", language), *map(dollars, a_million)])
-    return _table([_column("part", language), *_names(simulations, language)], rows)
+    rows.append([column("an_action", language), *map(dollars, a_million)])
+    return table_of([column("part", language), *_names(simulations, language)], rows)
 
 
 def quantities_table(simulation: Simulation, prices: Prices, language: str) -> str:
     usages = {say(PARTS[part], language): usage for part, usage in simulation.parts.items()}
-    usages[f"**{_column('all', language)}**"] = simulation.all
+    usages[f"**{column('all', language)}**"] = simulation.all
     rows = [[name, *(short(of(usage, prices)) for of in QUANTITIES.values())] for name, usage in usages.items()]
     title = _names([simulation], language)[0]
-    return f"**{title}**\n\n" + _table(
-        [_column("part", language), *(_column(name, language) for name in QUANTITIES)], rows
+    return f"**{title}**\n\n" + table_of(
+        [column("part", language), *(column(name, language) for name in QUANTITIES)], rows
     )
 
 
@@ -104,7 +94,7 @@ def limits_table(simulations: Sequence[Simulation], costs: UnitCosts, prices: Pr
     rows = [
         [f"`{row[0].name}`", _given(row), *(ratio(limit.ratio) for limit in row)] for row in zip(*found, strict=True)
     ]
-    return _table([_column("limit", language), _column("gives", language), *_names(simulations, language)], rows)
+    return table_of([column("limit", language), column("gives", language), *_names(simulations, language)], rows)
 
 
 def conclusions_text(sites: Sequence[Site], costs: UnitCosts, prices: Prices, language: str) -> str:
@@ -125,31 +115,7 @@ def levers_table(site: Site, costs: UnitCosts, prices: Prices, language: str) ->
         ]
         for lever in levers_of(site, costs, prices)
     ]
-    return _table([_column(name, language) for name in ("lever", "measure", "before", "after", "better")], rows)
-
-
-def prices_table(prices: Prices, language: str) -> str:
-    values = dataclasses.asdict(prices)
-    rows = [
-        [f"`{name}`", _price(values[name]), what, f"{source} {date}".strip()]
-        for name, (source, date, what) in SOURCES.items()
-    ]
-    return _table([_column("price", language), _column("value", language), "", _column("source", language)], rows)
-
-
-def units_table(costs: UnitCosts, language: str) -> str:
-    how = costs.how()
-    rows = [
-        [f"`{name}`", *(short_unit(getattr(usage, field)) for field in UNIT_FIELDS), how[name]]
-        for name, usage in costs.units.items()
-    ]
-    table = _table([_column("unit", language), *UNIT_FIELDS, _column("how", language)], rows)
-    scalars = [[f"`{name}`", short_unit(costs.scalars[name]), how[name]] for name in SCALARS]
-    return (
-        table
-        + "\n\n"
-        + _table([_column("unit", language), _column("value", language), _column("how", language)], scalars)
-    )
+    return table_of([column(name, language) for name in ("lever", "measure", "before", "after", "better")], rows)
 
 
 def as_json(sites: Sequence[Site], costs: UnitCosts, prices: Prices) -> str:
@@ -175,7 +141,7 @@ def _document(site: Site, costs: UnitCosts, prices: Prices) -> dict[str, object]
 
 def outcome_table(outcome: "Outcome", language: str) -> str:
     rows = [[row.name, short(row.predicted), short(row.measured), f"{row.difference:+.1%}"] for row in outcome.rows()]
-    return _table(["", *(_column(name, language) for name in ("predicted", "measured", "difference"))], rows)
+    return table_of(["", *(column(name, language) for name in ("predicted", "measured", "difference"))], rows)
 
 
 def _given(row: Sequence[Limit]) -> str:
@@ -184,24 +150,14 @@ def _given(row: Sequence[Limit]) -> str:
     return f"{' … '.join(found)} {row[0].unit}"
 
 
-def short_unit(value: float) -> str:
-    return f"{value:.3g}" if value else ""
-
-
-def _price(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "; ".join(" / ".join(f"{part:,g}" for part in plan) for plan in value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _names(simulations: Iterable[Simulation], language: str) -> list[str]:
     return [say(SITES[simulation.site.name], language) for simulation in simulations]
 
 
-def _column(name: str, language: str) -> str:
+def column(name: str, language: str) -> str:
     return say(COLUMNS[name], language)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table_of(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

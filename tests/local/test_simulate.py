@@ -12,17 +12,19 @@ import pytest
 
 from lib.core.schedules import monthly_cost
 from local.simulate import main as command
+from local.simulate.bill import qstash_dollars, redis_dollars
 from local.simulate.conclusions import conclusions
 from local.simulate.levers import levers_of
 from local.simulate.limits import interval_that_fits, limits_of, seconds_of_outage
 from local.simulate.main import SITES
 from local.simulate.measuring.meters import FrontendReader, Meter
 from local.simulate.measuring.shares import solve
-from local.simulate.model import PARTS, Stored, qstash_dollars, redis_dollars, simulate
+from local.simulate.model import PARTS, simulate
 from local.simulate.page import PAGES, blocks, write_into_pages
 from local.simulate.prices import SOURCES, Prices
 from local.simulate.site import Site
 from local.simulate.spread import contents_with_new_readers, distinct, hourly_rates
+from local.simulate.stored import Stored
 from local.simulate.units import SCALARS, UNITS, load
 from local.simulate.usage import Usage
 from local.simulate.words import LANGUAGES, LEVERS, LIMITS, MEASURES

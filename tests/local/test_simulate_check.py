@@ -3,9 +3,10 @@ nothing here, and no test looks at them."""
 
 import pytest
 
-from local.simulate.measuring.check import QUICK, Outcome, check
+from local.simulate.measuring.check import Outcome, check
 from local.simulate.measuring.main import measure
 from local.simulate.measuring.processes import is_supported
+from local.simulate.measuring.traffic import QUICK
 from local.simulate.units import SCALARS, UNITS, UnitCosts
 
 pytestmark = pytest.mark.skipif(not is_supported(), reason="times of processes are read as Linux tells them")

@@ -12,8 +12,8 @@ from local.simulate.measuring.drains import measure_drains, measure_ticks
 from local.simulate.measuring.jobs import measure_embeddings, measure_learning, measure_refresh, measure_warm
 from local.simulate.measuring.laboratory import Laboratory, element, fill
 from local.simulate.measuring.reads import measure_pushes, measure_reads
+from local.simulate.measuring.running import running_stage
 from local.simulate.measuring.scans import measure_scans, measure_sizes, measure_transaction
-from local.simulate.measuring.stage import running_stage
 from local.simulate.units import UnitCosts
 from local.simulate.usage import Usage
 
