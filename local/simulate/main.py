@@ -10,7 +10,7 @@ from typing import Any
 
 from lib.core.schedules import interval_problem
 from local.simulate.page import write_into_pages, write_outcome
-from local.simulate.prices import SOURCES, Prices
+from local.simulate.prices import Prices
 from local.simulate.report import as_json, as_markdown, outcome_table
 from local.simulate.site import Site
 from local.simulate.spread import MOST_PEAK_FACTOR
@@ -23,6 +23,8 @@ SITES = (
     Site("1M, busy", users=1_000_000, peak_actions=10_000.0),
     Site("100M", users=100_000_000, peak_actions=10_000.0, contents=1_000_000),
 )
+# The prices that are one number; the others are lists of plans.
+NUMBERS = {name for name, value in dataclasses.asdict(Prices()).items() if not isinstance(value, tuple)}
 OPTIONS = (
     "users",
     "peak_actions",
@@ -75,7 +77,13 @@ def _parse() -> argparse.Namespace:
     add("--shards-at-once", type=_positive(int), help="of those messages")
     add("--redis-round-trip-ms", type=float, help="that Redis is away (default 2)")
     add("--postgres-round-trip-ms", type=float, help="that Postgres is away (default 1)")
-    add("--set", action="append", default=[], metavar="PRICE=NUMBER", help="another price: " + ", ".join(SOURCES))
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PRICE=NUMBER",
+        help="another price: " + ", ".join(sorted(NUMBERS)),
+    )
     add("--language", choices=LANGUAGES, default="en")
     add("--json", action="store_true", help="for a program")
     add(
@@ -115,8 +123,8 @@ def _interval(text: str) -> int:
 
 def _prices(changes: Sequence[str]) -> Prices:
     given = dict(change.partition("=")[::2] for change in changes)
-    if unknown := sorted(given.keys() - SOURCES.keys()):
-        sys.exit(f"scripts/simulate: {unknown[0]} is no price; they are {', '.join(SOURCES)}")
+    if unknown := sorted(given.keys() - NUMBERS):
+        sys.exit(f"scripts/simulate: {unknown[0]} is no price; they are {', '.join(sorted(NUMBERS))}")
     values: dict[str, Any] = {name: float(value) for name, value in given.items()}
     return dataclasses.replace(Prices(), **values)
 

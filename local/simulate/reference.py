@@ -4,7 +4,8 @@ import dataclasses
 
 from local.simulate.prices import SOURCES, Prices
 from local.simulate.report import column, table_of
-from local.simulate.units import SCALARS, UnitCosts
+from local.simulate.units import UnitCosts
+from local.simulate.words import FIELDS, PRICES, SCALARS, say
 
 UNIT_FIELDS = (
     "function_seconds",
@@ -21,25 +22,25 @@ UNIT_FIELDS = (
 def prices_table(prices: Prices, language: str) -> str:
     values = dataclasses.asdict(prices)
     rows = [
-        [f"`{name}`", _price(values[name]), what, f"{source} {date}".strip()]
-        for name, (source, date, what) in SOURCES.items()
+        [f"`{name}`", _price(values[name]), say(PRICES[name], language), _source(*source, language)]
+        for name, source in SOURCES.items()
     ]
     return table_of([column("price", language), column("value", language), "", column("source", language)], rows)
 
 
 def units_table(costs: UnitCosts, language: str) -> str:
-    how = costs.how()
+    fields = [say(FIELDS[field], language) for field in UNIT_FIELDS]
     rows = [
-        [f"`{name}`", *(_short(getattr(usage, field)) for field in UNIT_FIELDS), how[name]]
+        [f"`{name}`", *(_short(getattr(usage, field)) for field in UNIT_FIELDS), costs.how(name, language)]
         for name, usage in costs.units.items()
     ]
-    table = table_of([column("unit", language), *UNIT_FIELDS, column("how", language)], rows)
-    scalars = [[f"`{name}`", _short(costs.scalars[name]), how[name]] for name in SCALARS]
-    return (
-        table
-        + "\n\n"
-        + table_of([column("unit", language), column("value", language), column("how", language)], scalars)
-    )
+    scalars = [[f"`{name}`", _short(costs.scalars[name]), costs.how(name, language)] for name in SCALARS]
+    one, value, how = (column(name, language) for name in ("unit", "value", "how"))
+    return table_of([one, *fields, how], rows) + "\n\n" + table_of([one, value, how], scalars)
+
+
+def _source(url: str, date: str, language: str) -> str:
+    return f"{url} {date}" if url else column("assumed", language)
 
 
 def _short(value: float) -> str:

@@ -14,7 +14,7 @@ from local.simulate.prices import GB, Prices
 from local.simulate.site import Site
 from local.simulate.units import UnitCosts
 from local.simulate.usage import Usage
-from local.simulate.words import COLUMNS, LEVERS, MEASURES, PARTS, SITES, say
+from local.simulate.words import COLUMNS, FIELDS, LEVERS, MEASURES, PARTS, SITES, say
 
 if TYPE_CHECKING:
     from local.simulate.measuring.check import Outcome
@@ -140,7 +140,10 @@ def _document(site: Site, costs: UnitCosts, prices: Prices) -> dict[str, object]
 
 
 def outcome_table(outcome: "Outcome", language: str) -> str:
-    rows = [[row.name, short(row.predicted), short(row.measured), f"{row.difference:+.1%}"] for row in outcome.rows()]
+    rows = [
+        [say(FIELDS[row.name], language), short(row.predicted), short(row.measured), f"{row.difference:+.1%}"]
+        for row in outcome.rows()
+    ]
     return table_of(["", *(column(name, language) for name in ("predicted", "measured", "difference"))], rows)
 
 

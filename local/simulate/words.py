@@ -9,6 +9,7 @@ Pair = tuple[str, str]
 Pairs = dict[str, Pair]
 
 _WORDS: dict[str, Pairs] = json.loads(Path(__file__).with_name("words.json").read_text())
+UNITS, SCALARS, PRICES, FIELDS = (_WORDS[name] for name in ("units", "scalars", "prices", "fields"))
 COLUMNS, SITES, PARTS, LIMITS = (_WORDS[name] for name in ("columns", "sites", "parts", "limits"))
 TURNS, LEVERS, MEASURES = (_WORDS[name] for name in ("turns", "levers", "measures"))
 

@@ -7,7 +7,8 @@ from local.simulate.measuring.check import Outcome, check
 from local.simulate.measuring.main import measure
 from local.simulate.measuring.processes import is_supported
 from local.simulate.measuring.traffic import QUICK
-from local.simulate.units import SCALARS, UNITS, UnitCosts
+from local.simulate.units import UnitCosts
+from local.simulate.words import SCALARS, UNITS
 
 pytestmark = pytest.mark.skipif(not is_supported(), reason="times of processes are read as Linux tells them")
 
