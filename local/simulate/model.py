@@ -23,7 +23,7 @@ EMBEDDING_RUNS, WARM_RUNS, REFRESHES = (
 # What the app does itself comes last: it would do so for whatever reads the list.
 PARTS = {
     "tick": ("tick", "publish"),
-    "drain": ("busy_tick", "batch", "invalidation", "action", "batch_user", "batch_content"),
+    "drain": ("busy_tick", "batch", "action", "batch_user", "batch_content"),
     "embeddings": ("embedding_run", "embedded_user", "learning", "learned_action", "learned_content"),
     "warm": ("warm_run", "warm_chunk", "warmed_user"),
     "refresh": ("refresh", "pruned_action"),

@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lib.adapters.cache import USERS_A_COMMAND
 from lib.core.schedules import (
     DAYS_A_MONTH,
     MOST_PARTS,
@@ -33,7 +32,6 @@ class Work:
     publish: float = 0.0
     busy_tick: float = 0.0
     batch: float = 0.0
-    invalidation: float = 0.0
     action: float = 0.0
     batch_user: float = 0.0
     batch_content: float = 0.0
@@ -78,7 +76,6 @@ def ticks(site: Site, rate: float, *, count: float, before: float) -> Work:
         # Actions come one by one: of a thousandth of an action a tick, one tick in a thousand finds something.
         busy_tick=-math.expm1(-actions),
         batch=batches,
-        invalidation=batches * math.ceil(users / USERS_A_COMMAND),
         action=actions,
         batch_user=batches * users,
         batch_content=batches * site.contents_among(a_batch, before=before),

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from lib.adapters.cache import USERS_A_COMMAND
 from lib.core.schedules import PROCESS_ACTIONS, WARM_CACHE
 from local.simulate.measuring.laboratory import Laboratory, element
 from local.simulate.measuring.shares import solve
@@ -23,10 +22,9 @@ def measure_drains(lab: Laboratory, tick: Usage) -> tuple[dict[str, Usage], floa
     """Six shapes, each several times, one after the other so that noise of the machine falls on all alike. Answers the
     unit costs, and by how many bytes the log grew with each action."""
     claim = lab.claim
-    # Without the second one users and the commands that delete their lists would always grow together.
     shapes = (
         (FEW, FEW, FEW),
-        (claim, min(USERS_A_COMMAND, claim), SOME),
+        (claim, FEW, SOME),
         (claim, claim, claim),
         (3 * claim, claim, claim),
         (claim, claim, FEW),
@@ -43,7 +41,7 @@ def measure_drains(lab: Laboratory, tick: Usage) -> tuple[dict[str, Usage], floa
         (_composition(lab, *shape), 1 / repeats * total(column))
         for shape, column in zip(shapes, zip(*used, strict=True), strict=True)
     ]
-    names = ("busy_tick", "batch", "invalidation", "action", "batch_user", "batch_content")
+    names = ("busy_tick", "batch", "action", "batch_user", "batch_content")
     more_rows, larger = _log(lab)
     return solve(names, runs), (larger - size) / (more_rows - rows)
 
@@ -60,7 +58,6 @@ def _composition(lab: Laboratory, actions: int, users: int, contents: int) -> di
     return {
         "busy_tick": 1,
         "batch": batches,
-        "invalidation": batches * -(-users // USERS_A_COMMAND),
         "action": actions,
         "batch_user": batches * users,
         "batch_content": batches * contents,
