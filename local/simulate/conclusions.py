@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from local.simulate.bill import qstash_dollars
 from local.simulate.levers import LISTS, PUSH, RETENTION
 from local.simulate.limits import (
-    DRAINS_TAKE_TURNS,
     Limit,
     actions_of_a_drain,
     at_the_peak,
@@ -19,7 +18,7 @@ from local.simulate.numbers import short
 from local.simulate.prices import Prices
 from local.simulate.site import Site
 from local.simulate.units import UnitCosts
-from local.simulate.words import LIMITS, TURNS, say
+from local.simulate.words import LIMITS, say
 
 
 @dataclass(frozen=True)
@@ -40,24 +39,18 @@ def conclusions(sites: Sequence[Site], costs: UnitCosts, prices: Prices, languag
     for rows in zip(*table, strict=True):
         number = next((number for number, limit in enumerate(rows) if limit.ratio > 1), len(rows) - 1)
         limit, simulation = rows[number], simulations[number]
-        fields = _fields(limit, simulation, costs, prices, language)
+        fields = _fields(limit, simulation, costs, prices)
         text = say(LIMITS[limit.name], language).format(**fields)
         found.append(Conclusion(limit.name, simulation.site, limit.ratio > 1, text))
     return found
 
 
-def _fields(
-    limit: Limit, simulation: Simulation, costs: UnitCosts, prices: Prices, language: str
-) -> Mapping[str, object]:
+def _fields(limit: Limit, simulation: Simulation, costs: UnitCosts, prices: Prices) -> Mapping[str, object]:
     site, everything = simulation.site, simulation.all
     needed, given = short(limit.needed), short(limit.given)
     pushes = at_the_peak(simulation, "push", lambda s, p: s.parts[p].redis_commands)
     commands = sum(at_the_peak(simulation, part, lambda s, p: s.parts[p].redis_commands) for part in simulation.parts)
     movable = sum(simulation.parts[part].postgres_seconds for part in ("reads", "warm")) / everything.postgres_seconds
-    writers = site.peak_actions * costs.scalars["transaction_seconds"]
-    turns = say(TURNS["in turn" if DRAINS_TAKE_TURNS else "at once"], language).format(
-        needed=needed, lists=LISTS, writers=writers
-    )
     return {
         "needed": needed,
         "given": given,
@@ -74,5 +67,6 @@ def _fields(
         "direct": short(prices.neon_connections_a_cu),
         "days": site.settings.retention_days,
         "retention": RETENTION,
-        "turns": turns,
+        "writer": short(1 / costs.scalars["transaction_seconds"]),
+        "lists": LISTS,
     }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from local.simulate.bill import MONTH_SECONDS
-from local.simulate.limits import actions_of_a_drain, seconds_of_outage
+from local.simulate.limits import actions_of_a_drain, actions_of_a_primary, seconds_of_outage
 from local.simulate.model import Simulation, simulate
 from local.simulate.prices import Prices
 from local.simulate.site import Site
@@ -45,7 +45,7 @@ def levers_of(site: Site, costs: UnitCosts, prices: Prices) -> list[Lever]:
         return Lever(name, before, after, after / before if more else before / after)
 
     outage = seconds_of_outage(now, costs, prices)
-    writer = 1 / costs.scalars["transaction_seconds"]
+    primary = actions_of_a_primary(now, prices)
     commands = sum(usage.redis_commands for usage in now.parts.values()) / MONTH_SECONDS
     return [
         pull("interval", lambda s: s.all.messages, interval_seconds=NUMBERS["interval"]),
@@ -64,7 +64,7 @@ def levers_of(site: Site, costs: UnitCosts, prices: Prices) -> list[Lever]:
         Lever(
             "replicas", now.postgres_cu, now.postgres_cu * (1 - _share_of_reads(now)), 1 / (1 - _share_of_reads(now))
         ),
-        Lever("partitions", writer, LISTS * writer, LISTS),
+        Lever("partitions", primary, LISTS * primary, LISTS),
         Lever("lists", outage, LISTS * outage, LISTS),
         Lever("lists_rate", commands, commands / LISTS, LISTS),
         Lever("stream", outage, outage, 1.0),

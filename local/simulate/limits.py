@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lib.adapters.cache import USERS_A_COMMAND
-from lib.adapters.database import QUERIES
 from lib.core.schedules import DAYS_A_MONTH, interval_problem, messages_a_day
 from local.simulate.bill import MONTH_SECONDS
 from local.simulate.model import SCAN_SECONDS, Simulation
@@ -12,8 +11,6 @@ from local.simulate.prices import Prices
 from local.simulate.units import UnitCosts
 from local.simulate.work import embeddable_users, warmable_users
 
-# Whether a drain holds the log's lock alone.
-DRAINS_TAKE_TURNS = "share_log" not in QUERIES
 OUTAGE_SECONDS = 600.0  # of Postgres, that the list of pending actions should outlast
 FOLLOWS_THE_DAY = ("drain", "reads", "push")  # the other parts are as large by night
 
@@ -47,7 +44,7 @@ def limits_of(simulation: Simulation, costs: UnitCosts, prices: Prices) -> list[
         Limit("redis_record", OUTAGE_SECONDS, seconds_of_outage(simulation, costs, prices), "seconds of outage"),
         Limit("redis_kept", stored.redis, prices.redis_most_gb_kept, "GB"),
         Limit("one_drain", site.peak_actions, actions_of_a_drain(simulation), "actions a second"),
-        Limit("one_writer", site.peak_actions, 1 / scalars["transaction_seconds"], "actions a second"),
+        Limit("one_primary", site.peak_actions, actions_of_a_primary(simulation, prices), "actions a second"),
         Limit("postgres_size", simulation.postgres_cu, prices.neon_most_cu, "compute units"),
         Limit("connections", _at_once(simulation, _CONNECTED), prices.neon_pooled_connections, "connections"),
         Limit("postgres_kept", stored.postgres, prices.neon_most_gb_kept, "GB"),
@@ -90,6 +87,12 @@ def seconds_of_outage(simulation: Simulation, costs: UnitCosts, prices: Prices) 
 def actions_of_a_drain(simulation: Simulation) -> float:
     """A second, of one drain that never ends."""
     return simulation.work.action / max(1e-9, simulation.parts["drain"].function_seconds)
+
+
+def actions_of_a_primary(simulation: Simulation, prices: Prices) -> float:
+    """A second, of as many drains at once as the largest Postgres has processors for."""
+    cores = prices.neon_most_cu * prices.cores_a_cu * prices.postgres_load
+    return cores * simulation.work.action / max(1e-9, simulation.parts["drain"].postgres_seconds)
 
 
 def interval_that_fits(messages: float) -> int:

@@ -11,7 +11,7 @@ Pairs = dict[str, Pair]
 _WORDS: dict[str, Pairs] = json.loads(Path(__file__).with_name("words.json").read_text())
 UNITS, SCALARS, PRICES, FIELDS = (_WORDS[name] for name in ("units", "scalars", "prices", "fields"))
 COLUMNS, SITES, PARTS, LIMITS = (_WORDS[name] for name in ("columns", "sites", "parts", "limits"))
-TURNS, LEVERS, MEASURES = (_WORDS[name] for name in ("turns", "levers", "measures"))
+LEVERS, MEASURES = _WORDS["levers"], _WORDS["measures"]
 
 
 def say(pair: Pair, language: str) -> str:

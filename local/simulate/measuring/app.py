@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lib.core.schedules import PROCESS_ACTIONS, WARM_CACHE, wanted_schedules
+from lib.core.schedules import PROCESS_ACTIONS, wanted_schedules
+from lib.jobs.choose_contenders import choose_contenders
 from local.simulate import work as works
 from local.simulate.measuring.laboratory import Laboratory, element
 from local.simulate.measuring.traffic import Traffic
@@ -32,7 +33,7 @@ class App:
         self.beforehand = int(self._traffic.rate * self._traffic.seconds)
         self._push(self.beforehand)
         self._lab.deliver(PROCESS_ACTIONS)
-        self._lab.deliver(WARM_CACHE)
+        choose_contenders(self._lab.stage.services)
         for user in self._with_lists():
             self._lab.stage.read(f"user-{user}")
 

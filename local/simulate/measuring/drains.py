@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from lib.core.schedules import PROCESS_ACTIONS, WARM_CACHE
+from lib.core.schedules import PROCESS_ACTIONS
+from lib.jobs.choose_contenders import choose_contenders
 from local.simulate.measuring.laboratory import Laboratory, element
 from local.simulate.measuring.shares import solve
 from local.simulate.usage import Usage, total
@@ -35,7 +36,7 @@ def measure_drains(lab: Laboratory, tick: Usage) -> tuple[dict[str, Usage], floa
     if not lab.quick:  # contents become contenders as those of a busy site do, once such traffic has been seen
         for shape in shapes:
             _drain(lab, *shape)
-        lab.deliver(WARM_CACHE)
+        choose_contenders(lab.stage.services)
     used = [[_drain(lab, *shape) - tick for shape in shapes] for _ in range(repeats)]
     runs = [
         (_composition(lab, *shape), 1 / repeats * total(column))
