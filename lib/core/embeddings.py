@@ -115,8 +115,9 @@ def unit_rows(vectors: NDArray[np.floating], *, noise: NDArray[np.floating] | fl
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
     known = lengths > np.maximum(noise, _SHORTEST)
     scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=known)
-    units = np.empty(vectors.shape, np.float32)
-    return np.multiply(vectors, scale[:, None], out=units, casting="same_kind")  # a copy in double precision is large
+    units: Vectors = np.empty(vectors.shape, np.float32)
+    np.multiply(vectors, scale[:, None], out=units, casting="same_kind")  # a copy in double precision is large
+    return units
 
 
 def _has_direction(vectors: Vectors, rows: Indices) -> NDArray[np.bool_]:
