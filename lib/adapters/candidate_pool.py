@@ -5,7 +5,8 @@ import numpy as np
 from lib.adapters.contender_store import read_chosen, read_contenders, read_met
 from lib.adapters.database import QUERIES, Connection
 from lib.core import exploration
-from lib.core.contenders import Met, leaders, pool_of, suffice
+from lib.core.contenders import Met, leaders, suffice
+from lib.core.pools import pool_of
 from lib.core.popularity import carry
 from lib.core.ranker.site import everybodys_candidates, pool_sizes
 

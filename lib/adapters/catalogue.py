@@ -9,6 +9,7 @@ from lib.adapters.database import QUERIES, Connection, Database, array_literal
 from lib.adapters.shard_store import Split, read_or_split
 from lib.core.defaults import HALF_LIVES_HOURS
 from lib.core.diversity import Topics, topics_of
+from lib.core.pools import pools_of
 
 
 class PopularContent(NamedTuple):
@@ -36,8 +37,15 @@ def decay_parameters(now: float, position: float) -> dict[str, Any]:
 def read_popular(
     connection: Connection, *, n: int, language: str | None, decay: dict[str, Any]
 ) -> list[PopularContent]:
-    """The n most popular of now; the newest where nothing is popular."""
-    rows = connection.execute(QUERIES["popular"], {"n": n, "language": language, **decay})
+    """The n most popular of now; the newest where nothing is popular.
+
+    The contenders (lib/core/contenders.py) are enough of the most popular by each half-life. The whole catalogue is
+    looked at where they are too few: a young site's, or after many have gone.
+    """
+    parameters = {"n": n, "language": language, "pools": pools_of(language), **decay}
+    rows = connection.execute(QUERIES["popular_contenders"], parameters).fetchall()
+    if len(rows) < n:
+        rows = connection.execute(QUERIES["popular"], parameters).fetchall()
     return [PopularContent(content_id, sum_, topics_of(topics)) for content_id, sum_, topics in rows]
 
 

@@ -17,8 +17,9 @@ import numpy as np
 from lib.adapters.action_log import lock_log
 from lib.adapters.database import QUERIES, Connection
 from lib.adapters.embedding_store import read_state, write_state
-from lib.core.contenders import UNKNOWN, Bounds, Choice, Met, pool_of
+from lib.core.contenders import Bounds, Choice, Met
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.pools import pools_of
 
 BEGUN = "contenders_begun"  # the generation of the latest choice; its bounds are known when it has ended
 CHOSEN = "contenders"  # the latest choice that has ended
@@ -107,8 +108,7 @@ def read_met(connection: Connection, version: int | None, *, language: str | Non
 
 def read_contenders(connection: Connection, version: int | None, *, language: str | None) -> Met:
     """The same, of the contenders, in the order of ids."""
-    pools = [pool_of(language)] if language is None else [pool_of(language), UNKNOWN]
-    parameters = {"version": version, "language": language, "pools": pools}
+    parameters = {"version": version, "language": language, "pools": pools_of(language)}
     return _met(connection.cursor(binary=True).execute(QUERIES["contenders"], parameters).fetchall())
 
 

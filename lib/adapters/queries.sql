@@ -131,6 +131,15 @@ ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "
 -- When anybody first acted on something: by the model, else by the drain that met it. (A fragment.)
 CASE WHEN (i.statistics)[1] < 'infinity' THEN (i.statistics)[1] ELSE p.first_at END
 
+-- name: popular_contenders
+-- The same among the contenders of some pools.
+SELECT r.content_id, {popularity_now} AS popularity, (SELECT topics FROM content WHERE content_id = r.content_id LIMIT 1)
+FROM (SELECT DISTINCT content_id FROM recs_contenders WHERE pool = ANY(%(pools)s)) c
+CROSS JOIN LATERAL (SELECT * FROM ({recommendable}) r WHERE content_id = c.content_id LIMIT 1) r
+CROSS JOIN LATERAL (SELECT as_of, sums FROM recs_popularity WHERE content_id = c.content_id LIMIT 1) p
+WHERE %(language)s::text IS NULL OR r.language = %(language)s
+ORDER BY popularity DESC, r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
+
 -- name: met
 -- Everything that may be shown and somebody has met, in no order.
 SELECT r.content_id, r.language, r.language IS NOT DISTINCT FROM p.language, p.as_of, p.sums, {first_seen}
@@ -163,6 +172,59 @@ LEFT JOIN LATERAL (SELECT (statistics)[1] < 'infinity' AS met FROM recs_items
                    WHERE version = %(version)s AND content_id = r.content_id LIMIT 1) i ON true
 WHERE p.met IS NULL AND i.met IS NOT TRUE
 ORDER BY r.published_at DESC NULLS LAST, r.content_id COLLATE "C" LIMIT %(n)s
+
+-- name: search_widely
+-- pgvector's index follows so many candidates, 40 without this.
+SELECT set_config('hnsw.ef_search', %(candidates)s::text, true)
+
+-- name: fitting_part
+-- What users' embeddings say of what content says. (A fragment.)
+SELECT user_id, subvector(embedding, %(first)s, %(size)s)::halfvec(64) AS taste
+FROM user_embeddings WHERE user_id = ANY(%(user_ids)s) AND model_version = %(version)s
+
+-- name: fitting_still
+-- That it may still be shown, and that still nobody has met it. (A fragment.)
+EXISTS (SELECT FROM content c WHERE c.content_id = n.content_id AND c.available
+          AND (%(language)s::text IS NULL OR c.language = %(language)s))
+  AND NOT EXISTS (SELECT FROM recs_popularity p WHERE p.content_id = n.content_id)
+
+-- name: fitting_by_index
+-- Of the contents that nobody has met those that suit each user best, by the index.
+SELECT u.user_id, n.content_id FROM ({fitting_part}) u CROSS JOIN LATERAL (
+    SELECT content_id, embedding <#> u.taste AS distance FROM recs_new_contents
+    WHERE axes = %(axes)s ORDER BY embedding <#> u.taste LIMIT %(looked_at)s) n
+WHERE {fitting_still} ORDER BY u.user_id, n.distance, n.content_id COLLATE "C"
+
+-- name: fitting_exactly
+-- The same by looking at all of them: the sum is nothing that the index knows.
+SELECT u.user_id, n.content_id FROM ({fitting_part}) u CROSS JOIN LATERAL (
+    SELECT content_id, embedding <#> u.taste AS distance FROM recs_new_contents
+    WHERE axes = %(axes)s ORDER BY (embedding <#> u.taste) + 0 LIMIT %(looked_at)s) n
+WHERE {fitting_still} ORDER BY u.user_id, n.distance, n.content_id COLLATE "C"
+
+-- name: delete_new_contents
+-- What is new no more: gone, too old, met, or on the axes of before.
+DELETE FROM recs_new_contents n WHERE axes <> %(axes)s
+    OR EXISTS (SELECT FROM recs_popularity p WHERE p.content_id = n.content_id)
+    OR NOT EXISTS (SELECT FROM content c WHERE c.content_id = n.content_id AND c.available
+                   AND coalesce(c.published_at, c.updated_at) >= %(since)s)
+
+-- name: missing_new_contents
+-- The newest of those that nobody has met and that aren't there yet.
+SELECT content_id FROM content c
+WHERE available AND coalesce(published_at, updated_at) >= %(since)s AND vector_dims(embedding::vector) = %(size)s
+  AND NOT EXISTS (SELECT FROM recs_popularity p WHERE p.content_id = c.content_id)
+  AND NOT EXISTS (SELECT FROM recs_new_contents n WHERE n.content_id = c.content_id)
+ORDER BY coalesce(published_at, updated_at) DESC, content_id COLLATE "C" LIMIT %(limit)s
+
+-- name: add_new_contents
+INSERT INTO recs_new_contents (content_id, axes, embedding)
+SELECT content_id, %(axes)s, embedding::halfvec(64)
+FROM unnest(%(content_ids)s::text[], %(vectors)s::vector[]) g(content_id, embedding)
+ON CONFLICT (content_id) DO NOTHING
+
+-- name: count_new_contents
+SELECT count(*) FROM recs_new_contents
 
 -- name: put_contenders
 INSERT INTO recs_contenders (pool, content_id, generation)
@@ -279,9 +341,14 @@ WHERE active AND size = %(size)s AND format = %(format)s
 SELECT count(*) FROM (SELECT FROM user_actions LIMIT %(limit)s) l
 
 -- name: training_actions
--- The latest actions.
-SELECT user_id, content_id, action, extract(epoch FROM occurred_at)::float8
-FROM user_actions ORDER BY received_at DESC LIMIT %(limit)s
+-- The latest actions. Of a much longer log a sample says since when about as many and some more came in, for to sort
+-- all of it takes longer than to learn from them.
+SELECT user_id, content_id, action, extract(epoch FROM occurred_at)::float8 FROM user_actions
+WHERE received_at >= coalesce(
+    (SELECT percentile_disc(1.2 * %(limit)s / c.reltuples) WITHIN GROUP (ORDER BY s.received_at DESC)
+     FROM pg_class c CROSS JOIN (SELECT received_at FROM user_actions TABLESAMPLE SYSTEM (1)) s
+     WHERE c.oid = 'user_actions'::regclass AND c.reltuples > 1.5 * %(limit)s GROUP BY c.reltuples), '-infinity')
+ORDER BY received_at DESC LIMIT %(limit)s
 
 -- name: content_sizes
 -- The commonest first.
@@ -397,13 +464,15 @@ WHERE attrelid = to_regclass(%(relation)s) AND attnum > 0 AND NOT attisdropped
 -- The rights that a role needs beside a schema that somebody else owns. Content is the app's to write.
 SELECT format('GRANT SELECT ON content TO %1$I;
 GRANT SELECT, INSERT, UPDATE, DELETE ON user_actions, user_embeddings, recs_popularity, recs_contenders,
-    recs_models, recs_items, recs_item_vectors, recs_forgotten, recs_shards, recs_state TO %1$I;', current_user)
+    recs_models, recs_items, recs_item_vectors, recs_new_contents, recs_forgotten, recs_shards,
+    recs_state TO %1$I;', current_user)
 
 -- name: missing_rights
 -- What of those rights the role of the connection lacks on tables that exist.
 SELECT t.name, p.name
 FROM unnest(ARRAY['user_actions', 'user_embeddings', 'recs_popularity', 'recs_contenders', 'recs_models', 'recs_items',
-                  'recs_item_vectors', 'recs_forgotten', 'recs_shards', 'recs_state', 'content']) WITH ORDINALITY AS t (name, position),
+                  'recs_item_vectors', 'recs_new_contents', 'recs_forgotten', 'recs_shards', 'recs_state', 'content'])
+         WITH ORDINALITY AS t (name, position),
      unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) WITH ORDINALITY AS p (name, position)
 WHERE to_regclass(t.name) IS NOT NULL AND (t.name <> 'content' OR p.name = 'SELECT')
   AND NOT has_table_privilege(to_regclass(t.name), p.name)

@@ -7,7 +7,7 @@ from lib.adapters.database import QUERIES, Connection, Database
 from lib.text import Text
 
 SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
-SCHEMA_VERSION = "7"
+SCHEMA_VERSION = "8"
 
 _TEXT = ("text", "character varying")
 _TIME = ("timestamp with time zone",)

@@ -117,6 +117,15 @@ ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS text_projection bytea;
 ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS interest_half_life_days double precision;
 ALTER TABLE recs_models ADD COLUMN IF NOT EXISTS format integer;
 
+-- What the content that nobody has met says of itself, on the axes (lib/adapters/new_contents.py) of the models that
+-- know them. Of a large catalogue users get what suits them best of it by the index; half precision halves that.
+CREATE TABLE IF NOT EXISTS recs_new_contents (
+    content_id text PRIMARY KEY,
+    axes       bigint NOT NULL,
+    embedding  halfvec(64) NOT NULL
+);
+CREATE INDEX IF NOT EXISTS recs_new_contents_by_taste ON recs_new_contents USING hnsw (embedding halfvec_ip_ops);
+
 -- Who asked to be forgotten, so that what arrives late doesn't bring him back. A keyed hash names nobody.
 CREATE TABLE IF NOT EXISTS recs_forgotten (
     user_hash    bytea PRIMARY KEY,
@@ -145,4 +154,4 @@ CREATE TABLE IF NOT EXISTS recs_state (
     value text NOT NULL
 );
 INSERT INTO recs_state VALUES ('hash_key', gen_random_uuid()::text || gen_random_uuid()::text) ON CONFLICT DO NOTHING;
-INSERT INTO recs_state VALUES ('schema', '7') ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+INSERT INTO recs_state VALUES ('schema', '8') ON CONFLICT (name) DO UPDATE SET value = excluded.value;

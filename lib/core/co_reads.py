@@ -108,9 +108,11 @@ def _leading_factors(rows: Indices, columns: Indices, values: Vectors, size: int
 
 
 def _orthonormal(matrix: Vectors) -> Vectors:
-    """An orthonormal basis (n, k) of the columns, in place. Of many rows by blocks, whose triangles are factored once
-    more: LAPACK works on several copies in double precision. Source: Demmel, Grigori, Hoemmen and Langou, *Communication-
-    optimal parallel and sequential QR*, SIAM J. Sci. Comput. 2012."""
+    """An orthonormal basis (n, k) of the columns, in place.
+
+    Of many rows by blocks, whose triangles are factored once more: LAPACK works on several copies in double precision.
+    Source: Demmel, Grigori, Hoemmen and Langou, SIAM J. Sci. Comput. 2012 ("TSQR").
+    """
     blocks = np.array_split(matrix, -(-len(matrix) // _ROWS_AT_ONCE))
     if len(blocks) == 1:
         return np.linalg.qr(matrix)[0]

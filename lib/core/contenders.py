@@ -2,9 +2,9 @@
 
 Decay is uniform: what nobody acts on keeps its place among the others that nobody acts on, however much time passes. So
 some more than are needed are chosen now and then out of everything (contenders), with the last place of each ranking as
-its bound. What gains and reaches a bound is added when it gains, and what is met for the first time. While enough of the contenders stand at or above a
-bound, nothing else can be among the best of that ranking. A pool is what a read may ask for: all contents, or those of
-one language.
+its bound. What gains and reaches a bound is added when it gains, and what is met for the first time. While enough of
+the contenders stand at or above a bound, nothing else can be among the best of that ranking. A pool is what a read may
+ask for (pools.py).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.pools import ALL, UNKNOWN, pool_of
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -21,15 +22,9 @@ Mask = NDArray[np.bool_]
 Place = tuple[float, str]  # a standing, and the content's id: among equals the lower one comes first
 Bounds = Sequence[Place] | None  # of each ranking: of each half-life, and newness; None: all are contenders
 
-ALL = "all"  # the pool of all contents
-UNKNOWN = "language?"  # the pool of those that were met since the latest choice, for reads of any language
 _RESERVE = 2  # times as many as are needed are chosen: some go, and some are forgotten
 _HALF_LIVES_SECONDS = np.array(HALF_LIVES_HOURS) * 3600.0
 _DECAYS = np.isfinite(_HALF_LIVES_SECONDS)
-
-
-def pool_of(language: str | None) -> str:
-    return ALL if language is None else f"language:{language}"
 
 
 @dataclass(frozen=True)
@@ -94,7 +89,7 @@ def choose(parts: Iterable[Met], sizes: Sequence[int]) -> Choice:
 
 
 def leaders(parts: Iterable[Met], sizes: Sequence[int]) -> tuple[Met, set[str]]:
-    """Everything that is a contender of some pool, in the order of ids, and the pools that something was left out of."""
+    """Everything that is a contender of some pool, in the order of ids, and the pools that leave something out."""
     kept, cut = NOTHING_MET, set[str]()
     for part in parts:
         kept = _joined(kept, part)
@@ -136,9 +131,7 @@ def touched(
 def _noting(parts: Iterable[Met], languages: list[tuple[str, str | None]]) -> Iterable[Met]:
     """The parts as they are; what has to be noted of them is added to `languages`."""
     for part in parts:
-        languages += [
-            (part.content_ids[row], part.languages[row]) for row in np.flatnonzero(~part.is_noted).tolist()
-        ]
+        languages += [(part.content_ids[row], part.languages[row]) for row in np.flatnonzero(~part.is_noted).tolist()]
         yield part
 
 

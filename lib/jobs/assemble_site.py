@@ -53,13 +53,16 @@ def assemble_site(
     neighbours = read_neighbours(connection, basis.version, latest)
     personal = personal_candidates(reads, neighbours)
     items = gathered.items(connection, services, basis, language=language)
-    items.read(connection, services, content_ids=[*items.shared, *latest], positions=personal)
-    chosen, index_of = _chosen(items, latest, personal)
+    # The newest that nobody has met are candidates for all, and so is what suits one of the users best.
+    fitting = services.text_vectors.fitting(connection, basis.version, reads.user_ids, language=language)
+    shared = [*items.shared, *sorted({*fitting} - {*items.shared})]
+    items.read(connection, services, content_ids=[*shared, *latest], positions=personal)
+    chosen, index_of = _chosen(items, shared, latest, personal)
     by_user, starts, seen = reads.numbered(index_of[items.numbers(reads.content_ids)])
     standing = items.standing
     positions = standing["position"][chosen]
     pool = np.zeros(len(chosen), bool)
-    pool[index_of[items.numbers(items.shared)]] = True
+    pool[index_of[items.numbers(shared)]] = True
     site = Site(
         now=basis.now.timestamp(),
         items=items_of(standing, chosen),
@@ -82,19 +85,21 @@ def assemble_site(
     )
 
 
-def _chosen(items: GatheredItems, latest: Sequence[str], personal: Indices) -> tuple[Indices, Indices]:
+def _chosen(
+    items: GatheredItems, shared: Sequence[str], latest: Sequence[str], personal: Indices
+) -> tuple[Indices, Indices]:
     """The numbers of the site's items in its order, and the index there of each that has been gathered (n + 1,): -1 for
     those that are no part of it, and for what has no number. In the order of ids; what nobody has met comes last, the
     newest first."""
-    shared = items.numbers(items.shared)
+    everybodys = items.numbers(shared)
     is_chosen = np.zeros(len(items), bool)
-    for numbers in (shared, items.numbers(latest), items.numbers_at(personal)):
+    for numbers in (everybodys, items.numbers(latest), items.numbers_at(personal)):
         is_chosen[numbers] = True
     numbers = np.flatnonzero(is_chosen)
     numbers = numbers[np.argsort(items.standing["position"][numbers])]  # nearly the order of ids
     chosen = np.array(sorted(numbers.tolist(), key=items.content_ids.__getitem__), np.intp)
     place = np.full(len(items), -1)
-    place[shared] = np.arange(len(shared))
+    place[everybodys] = np.arange(len(shared))
     place[np.isfinite(items.standing["first_seen"])] = -1
     chosen = chosen[np.argsort(place[chosen], kind="stable")]
     index_of = np.full(len(items) + 1, -1)

@@ -40,6 +40,7 @@ from lib.core.ranker.vectors import co_read_vectors
 from lib.core.taste.learning import learn_new_items, learn_taste
 from lib.jobs.choose_contenders import begin, choose
 from lib.jobs.gather_training import Training, gather_training, learn_projection, stored_projection
+from lib.jobs.index_new_contents import index_new_contents, is_due
 from lib.jobs.run import Deadline
 from lib.log_lines import line, log
 from lib.settings import Settings
@@ -49,6 +50,7 @@ READERS_KEEP = timedelta(hours=1)  # longer than any run that may still read the
 ABANDONED = timedelta(hours=12)  # what was begun that long ago, and not finished, is begun anew
 SHORTEST_WINDOW_SECONDS = 86_400.0  # of replay: lists that live for less are judged by a day's reads too
 TRAINING_SHARE = 0.7  # of the time that is left; replaying ends within a slice after it
+LEAST_SHARE = 0.3  # of the time at a stage's beginning, if gathering took long: a ranker is worth a longer part
 _SECONDS = 60.0
 
 Stage = Callable[[Deadline], None]
@@ -64,6 +66,7 @@ def next_stage(services: Services, now: datetime) -> Stage | None:
     1. Item vectors and the map for users, which the others don't need: stored as a new version.
     2. How popularity decays, and the ranker.
     3. Statistics and neighbours of all items, and who reads the new; the version becomes the active one.
+    4. What nobody has met, on the axes of that version.
     """
     settings = services.settings
     with services.database.transaction() as connection:
@@ -74,11 +77,12 @@ def next_stage(services: Services, now: datetime) -> Stage | None:
         return partial(_learn_ranking if unfinished.learned is None else _learn_items, services, unfinished)
     if model is None or model_is_due(model, now=now, actions=actions, max_age_hours=settings.model_max_age_hours):
         return partial(_learn_tastes, services, now, actions)
-    return None
+    return partial(index_new_contents, services, model.version, now) if is_due(services, now) else None
 
 
 def _learn_tastes(services: Services, now: datetime, actions: int, deadline: Deadline) -> None:
     """Begins a version. `actions` is the length of the log that it is due for."""
+    least = LEAST_SHARE * deadline.seconds_left
     projection, skipped = learn_projection(services)
     training = gather_training(services, projection)
     taste = learn_taste(
@@ -86,7 +90,7 @@ def _learn_tastes(services: Services, now: datetime, actions: int, deadline: Dea
         now.timestamp(),
         training.text,
         half_life_days=services.settings.interest_half_life_days,
-        may_continue=_for_a_share(deadline),
+        may_continue=_for_a_share(deadline, least),
     )
     with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
         delete_old_models(connection, before=now - READERS_KEEP)
@@ -104,8 +108,9 @@ def _learn_tastes(services: Services, now: datetime, actions: int, deadline: Dea
 
 
 def _learn_ranking(services: Services, unfinished: UnfinishedModel, deadline: Deadline) -> None:
+    least = LEAST_SHARE * deadline.seconds_left
     training = gather_training(services, stored_projection(services, unfinished.version))
-    make, may_continue = ranker_vectors(training), _for_a_share(deadline)
+    make, may_continue = ranker_vectors(training), _for_a_share(deadline, least)
     learned = learn(training.log, unfinished.built_at, make, services.settings, may_continue=may_continue)
     _log_what_was_learned(learned.trained, training)
     with services.database.transaction() as connection:
@@ -113,6 +118,7 @@ def _learn_ranking(services: Services, unfinished: UnfinishedModel, deadline: De
 
 
 def _learn_items(services: Services, unfinished: UnfinishedModel, deadline: Deadline) -> None:
+    least = LEAST_SHARE * deadline.seconds_left
     projection = stored_projection(services, unfinished.version)
     training, now = gather_training(services, projection), unfinished.built_at.timestamp()
     with services.database.transaction(seconds=_SECONDS) as connection:
@@ -123,7 +129,7 @@ def _learn_items(services: Services, unfinished: UnfinishedModel, deadline: Dead
         training.text,
         vectors,
         half_life_seconds=unfinished.interest_half_life_days * DAY,
-        may_continue=_for_a_share(deadline),
+        may_continue=_for_a_share(deadline, least),
     )
     del vectors  # on a large site what follows needs their room
     learned = replace(learned_from_text(unfinished.learned), new_items=new_items if projection else None)
@@ -183,6 +189,6 @@ def learn(
     return Learned(trained, n_readers, float(actions.weights.mean()) if len(actions) else 0.0, None)
 
 
-def _for_a_share(deadline: Deadline) -> Callable[[], bool]:
-    until = Deadline.after(TRAINING_SHARE * deadline.seconds_left)
+def _for_a_share(deadline: Deadline, least_seconds: float) -> Callable[[], bool]:
+    until = Deadline.after(max(TRAINING_SHARE * deadline.seconds_left, least_seconds))
     return lambda: until.seconds_left > 0

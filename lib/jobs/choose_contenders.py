@@ -2,7 +2,8 @@
 new model, and when users suddenly act much more.
 
 1. Begin, in a transaction of its own: from then on drains add what they touch.
-2. Read everything that somebody has met, some at a time, and choose among all of it, and among what is of each language.
+2. Read everything that somebody has met, some at a time, and choose among all of it, and among what is of each
+   language.
 3. Store that.
 """
 

@@ -15,6 +15,7 @@ from local.bench.embed import embed
 from local.bench.figure import Figure
 from local.bench.growth import growth
 from local.bench.idle import idle
+from local.bench.large_catalogue import large_catalogue
 from local.bench.recommend import recommend
 from local.bench.stack import Bench, running
 from local.bench.table import as_table, write_into_page
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[Bench], list[Figure]]] = {
     "cold_start": cold_start,
     "idle": idle,
     "growth": growth,
+    "large_catalogue": large_catalogue,
 }
 
 

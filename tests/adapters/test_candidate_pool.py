@@ -11,8 +11,9 @@ from lib.adapters.candidate_pool import candidates_for_everybody, read_new_ones,
 from lib.adapters.contender_store import add_contenders, begin_choice, end_choice, read_met
 from lib.adapters.database import Connection
 from lib.core import exploration
-from lib.core.contenders import ALL, UNKNOWN, Met, choose
+from lib.core.contenders import Met, choose
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.pools import ALL, UNKNOWN
 from lib.core.ranker import site as site_module
 from lib.core.ranker.site import pool_sizes
 from tests.adapters.test_catalogue import HOUR, NOW, add_content, add_popularity, at

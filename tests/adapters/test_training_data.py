@@ -100,7 +100,8 @@ def test_a_sample_of_content_vectors_is_spread_over_all_of_them(connection: Conn
     found = [content_id for ids, _ in parts for content_id in ids]
     assert found == sorted(found)
     assert 20 <= len(found) <= 40
-    assert min(found) < "item30" and max(found) > "item60"
+    assert min(found) < "item30"
+    assert max(found) > "item60"
     everything = list(read_content_sample(connection, size=1, one_in=1))
     assert sum(len(ids) for ids, _ in everything) == 90
 

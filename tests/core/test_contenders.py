@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.core.contenders import ALL, UNKNOWN, Choice, Met, choose, pool_of, standings, suffice, touched
+from lib.core.contenders import Choice, Met, choose, standings, suffice, touched
 from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.pools import ALL, UNKNOWN, pool_of
 from lib.core.popularity import carry, merge
 from lib.core.ranker import site as site_module
 from lib.core.ranker.site import everybodys_candidates, pool_sizes

@@ -1,19 +1,24 @@
 """Whatever users do after contenders were chosen, the pool is what looking at the whole catalogue would give."""
 
 import dataclasses
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lib.adapters import candidate_pool as pool_module
 from lib.adapters.candidate_pool import read_pool
+from lib.adapters.catalogue import decay_parameters
 from lib.adapters.contender_store import read_chosen, read_met
-from lib.adapters.database import Connection
+from lib.adapters.database import QUERIES, Connection
 from lib.adapters.embedding_store import read_active_model
 from lib.adapters.services import Services
 from lib.core.contenders import Met
+from lib.core.defaults import HALF_LIVES_HOURS
+from lib.core.pools import pools_of
 from lib.core.ranker import site as site_module
 from lib.errors import PostgresUnavailable
 from lib.jobs import choose_contenders as job_module
@@ -61,7 +66,7 @@ def made(rng: np.random.Generator, count: int, contents: int, *, days: float) ->
 def pools(site: Site, monkeypatch: pytest.MonkeyPatch, *, by_contenders: bool) -> list[list[str]]:
     """The pool of each language, by contenders alone or without any."""
 
-    def refuse(connection: Connection, version: int | None, *, language: str | None) -> Met:
+    def refuse(connection: Connection, version: int | None, *, language: str | None) -> Iterator[Met]:
         raise AssertionError("the contenders did not suffice")
 
     now = datetime.now(UTC).timestamp()
@@ -78,6 +83,21 @@ def assert_contenders_suffice(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
     found = pools(site, monkeypatch, by_contenders=True)
     assert found == pools(site, monkeypatch, by_contenders=False)
     assert all(found)
+    assert most_popular(site, by_contenders=True) == most_popular(site, by_contenders=False)
+
+
+def most_popular(site: Site, *, by_contenders: bool) -> list[list[tuple[Any, ...]]]:
+    """The first of each language at each half-life, among the contenders or everything."""
+    now = datetime.now(UTC).timestamp() // 600 * 600
+    query = QUERIES["popular_contenders" if by_contenders else "popular"]
+    with site.services.database.transaction() as connection:
+        return [
+            connection.execute(
+                query, {"n": 4, "language": language, "pools": pools_of(language), **decay_parameters(now, position)}
+            ).fetchall()
+            for language in LANGUAGES
+            for position in range(len(HALF_LIVES_HOURS))
+        ]
 
 
 def test_once_a_model_is_built_contenders_are_chosen_by_it(busy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
