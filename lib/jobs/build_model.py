@@ -40,7 +40,6 @@ from lib.core.ranker.vectors import co_read_vectors
 from lib.core.taste.learning import learn_new_items, learn_taste
 from lib.jobs.choose_contenders import begin, choose
 from lib.jobs.gather_training import Training, gather_training, learn_projection, stored_projection
-from lib.jobs.index_new_contents import index_new_contents, is_due
 from lib.jobs.run import Deadline
 from lib.log_lines import line, log
 from lib.settings import Settings
@@ -66,7 +65,6 @@ def next_stage(services: Services, now: datetime) -> Stage | None:
     1. Item vectors and the map for users, which the others don't need: stored as a new version.
     2. How popularity decays, and the ranker.
     3. Statistics and neighbours of all items, and who reads the new; the version becomes the active one.
-    4. What nobody has met, on the axes of that version.
     """
     settings = services.settings
     with services.database.transaction() as connection:
@@ -77,7 +75,7 @@ def next_stage(services: Services, now: datetime) -> Stage | None:
         return partial(_learn_ranking if unfinished.learned is None else _learn_items, services, unfinished)
     if model is None or model_is_due(model, now=now, actions=actions, max_age_hours=settings.model_max_age_hours):
         return partial(_learn_tastes, services, now, actions)
-    return partial(index_new_contents, services, model.version, now) if is_due(services, now) else None
+    return None
 
 
 def _learn_tastes(services: Services, now: datetime, actions: int, deadline: Deadline) -> None:

@@ -82,10 +82,13 @@ def gather_training(services: Services, projection: TextProjection | None) -> Tr
     """The latest actions, and content vectors of the size that the projection knows."""
     text_ids: list[str] = []
     text = [np.zeros((0, TEXT_SIZE), np.float32)]
-    with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
-        actions = most_read(read_training_actions(connection, limit=services.settings.model_max_actions), MOST_READ)
-        if projection is not None:
-            size = len(projection.centre)
+    with services.database.transaction(seconds=_SECONDS) as connection:
+        everything = read_training_actions(connection, limit=services.settings.model_max_actions)
+    actions = most_read(everything, MOST_READ)
+    del everything
+    if projection is not None:
+        size = len(projection.centre)
+        with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
             newest = read_newest_contents(connection, size=size, limit=MOST_ITEMS - len(actions.content_ids))
             wanted = sorted({*newest, *actions.content_ids})
             for ids, vectors in read_content_vectors(connection, size=size, content_ids=wanted):

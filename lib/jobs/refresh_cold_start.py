@@ -1,6 +1,6 @@
 """refresh_cold_start: popular content for users of whom nothing is known, and trending topics. Every six hours.
 
-It also prunes the log.
+It also prunes the log, and in the end brings what nobody has met into the index of it (lib/jobs/index_new_contents.py).
 """
 
 from datetime import datetime
@@ -14,17 +14,22 @@ from lib.jobs.recommend import popular_items
 from lib.jobs.run import Deadline, Summary
 
 TOPICS_KEPT = 50
+INDEX_SHARE = 0.7  # of what is left
 LISTS_SHARE = 0.3  # of the time; pruning may take the rest, and comes first: lists can wait, a full disk can't
 
 
 def refresh_cold_start(services: Services, now: datetime, deadline: Deadline) -> Summary:
-    """Answers how many contents and topics were published, and how many old events were pruned."""
+    """Answers how many contents and topics were published, how many old events were pruned, and how many new contents
+    were indexed."""
     pruned = prune_old_actions(services, now, Deadline.after((1 - LISTS_SHARE) * deadline.seconds_left))
     items = popular_items(services, language=None, now=now)
     services.cache.store_cold_start(document_of(None, items, source="cold_start", now=now))
     topics = _trending(services, now, deadline)
     services.cache.store_trending_topics([trend._asdict() for trend in topics])
-    return {"contents": len(items), "topics": len(topics), "pruned": pruned}
+    from lib.jobs.index_new_contents import index_new_contents  # numpy, which the lists do without
+
+    indexed = index_new_contents(services, now, Deadline.after(INDEX_SHARE * deadline.seconds_left))
+    return {"contents": len(items), "topics": len(topics), "pruned": pruned, "indexed": indexed}
 
 
 def _trending(services: Services, now: datetime, deadline: Deadline) -> list[Trend]:

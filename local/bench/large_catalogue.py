@@ -47,11 +47,12 @@ def large_catalogue(bench: Bench) -> list[Figure]:
 
 
 def _clustered(rng: np.random.Generator, count: int) -> Vectors:
-    """Unit vectors (count, TEXT_SIZE) of topics with subtopics, some topics much larger than others."""
-    topics = rng.standard_normal((TOPICS, TEXT_SIZE), dtype=np.float32)
-    subtopics = 0.7 * rng.standard_normal((TOPICS * SUBTOPICS, TEXT_SIZE), dtype=np.float32)
+    """Unit vectors (count, TEXT_SIZE) of topics with subtopics, some topics much larger than others; what each has of
+    its own lies along the first axes more than along the last, as on principal axes."""
+    topics = unit_rows(rng.standard_normal((TOPICS, TEXT_SIZE), dtype=np.float32))
+    subtopics = 0.7 * unit_rows(rng.standard_normal((TOPICS * SUBTOPICS, TEXT_SIZE), dtype=np.float32))
     topic = (TOPICS * rng.random(count) ** 1.5).astype(int)
-    own = 0.6 * rng.standard_normal((count, TEXT_SIZE), dtype=np.float32)
+    own = rng.standard_normal((count, TEXT_SIZE), dtype=np.float32) / np.sqrt(np.arange(1.0, 1 + TEXT_SIZE))
     return unit_rows(topics[topic] + subtopics[topic * SUBTOPICS + rng.integers(0, SUBTOPICS, count)] + own)
 
 

@@ -16,7 +16,8 @@ from lib.adapters.services import Services
 from lib.core import exploration
 from lib.jobs import gather_training as gather_module
 from lib.jobs import index_new_contents as index_module
-from lib.jobs.index_new_contents import index_new_contents, is_due
+from lib.jobs.index_new_contents import index_new_contents
+from lib.jobs.refresh_cold_start import refresh_cold_start
 from lib.jobs.run import Deadline
 from tests.jobs.site import Site, action
 
@@ -41,6 +42,7 @@ def large(site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
         items = KINDS * rng.choice(10, 6, replace=False) + kind
         site.act(*[action(f"user {user}", f"item {item:03}", days_ago=float(k)) for k, item in enumerate(items)])
     site.embed()
+    index(site)
     return site
 
 
@@ -71,10 +73,8 @@ def met(site: Site) -> set[str]:
     return {content_id for (content_id,) in site.query("SELECT content_id FROM recs_popularity")}
 
 
-def index(site: Site, *, seconds: float = 60.0, now: datetime = NOW) -> None:
-    model = in_transaction(site.services, read_active_model)
-    assert model is not None
-    index_new_contents(site.services, model.version, now, Deadline.after(seconds))
+def index(site: Site, *, seconds: float = 60.0, now: datetime = NOW) -> int:
+    return index_new_contents(site.services, now, Deadline.after(seconds))
 
 
 def count(site: Site) -> int:
@@ -98,9 +98,16 @@ def test_what_there_is_no_time_for_comes_in_later_the_newest_first(
     assert table(large) == everything
 
 
-def test_a_run_does_it_once_however_many_parts_it_has(large: Site) -> None:
-    assert not is_due(large.services, NOW + index_module.EVERY / 2)
-    assert is_due(large.services, NOW + 2 * index_module.EVERY)
+def test_the_refresh_does_it(large: Site) -> None:
+    everything = table(large)
+    large.query("DELETE FROM recs_new_contents")
+    assert refresh_cold_start(large.services, NOW, Deadline.after(60))["indexed"] == len(everything)
+    assert table(large) == everything
+
+
+def test_without_a_model_there_is_nothing_to_index(site: Site) -> None:
+    site.add_content("a", embedding=Vector([1.0, 2.0]))
+    assert index(site) == 0
 
 
 def test_the_next_model_lies_on_the_same_axes_until_content_has_doubled(large: Site) -> None:
@@ -112,6 +119,7 @@ def test_the_next_model_lies_on_the_same_axes_until_content_has_doubled(large: S
         large.add_content(f"item {number}", embedding=Vector(np.random.default_rng(number).standard_normal(8)))
     large.embed(now=later + timedelta(days=1))
     assert axes(large) != before
+    index(large)
     assert {axes for (axes,) in large.query("SELECT axes FROM recs_new_contents")} == {axes(large)}
 
 

@@ -26,7 +26,7 @@ from tests.jobs.site import Crash, Site, action
 NOW = datetime(2025, 3, 1, tzinfo=UTC)  # the same times and thus the same model in every run
 USERS, CONTENTS = 150, 60
 CHUNK = 40
-STAGES = 4
+STAGES = 3
 
 
 @pytest.fixture

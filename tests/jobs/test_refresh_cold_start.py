@@ -28,7 +28,7 @@ def test_popular_content_is_published_the_most_popular_of_now_first(site: Site) 
     site.add_content("once", "now", "new")
     act(site, "once", users=5, days_ago=30)
     act(site, "now", users=2)
-    assert refresh(site) == {"contents": 3, "topics": 0, "pruned": 0}
+    assert refresh(site) == {"contents": 3, "topics": 0, "pruned": 0, "indexed": 0}
     document = site.services.cache.cold_start()
     assert document is not None
     assert (document["user_id"], document["source"]) == (None, "cold_start")
@@ -39,7 +39,7 @@ def test_popular_content_is_published_the_most_popular_of_now_first(site: Site) 
 
 
 def test_an_empty_site_is_fine(site: Site) -> None:
-    assert refresh(site) == {"contents": 0, "topics": 0, "pruned": 0}
+    assert refresh(site) == {"contents": 0, "topics": 0, "pruned": 0, "indexed": 0}
     assert site.recommend("stranger")["items"] == []
 
 
