@@ -29,7 +29,7 @@ def margin(figure: Figure) -> float | None:
         raise ValueError(f"{figure.name} has a target that can't be read: {figure.target}")
     got, wanted = figure.value if match[3] else figure.ratio, float(match[2])
     if match[1] == "=":
-        return min(got, wanted) / max(got, wanted)
+        return 1.0 if got == wanted else min(got, wanted) / max(got, wanted)
     return got / wanted if match[1] == ">=" else wanted / got
 
 

@@ -565,7 +565,7 @@ def test_a_drain_whose_backend_is_killed_while_it_waits_is_made_up_for(
         tick = threads.submit(deployment.tick)
         [(pid,)] = eventually(lambda: holder.execute(waiting).fetchall())
         holder.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-        assert_told_to_come_again(tick.result(), "postgres_unavailable", "Postgres doesn't answer.*terminating")
+        assert_told_to_come_again(tick.result(), "postgres_unavailable", "Postgres doesn't answer.*closed")
     pushed.assert_none_is_lost()
     assert_drained_once_mended(deployment, pushed)
 
