@@ -33,10 +33,9 @@ def measure_drains(lab: Laboratory, tick: Usage) -> tuple[dict[str, Usage], floa
     )
     rows, size = _log(lab)
     repeats = 1 if lab.quick else 3
-    if not lab.quick:  # contents become contenders as those of a busy site do, once such traffic has been seen
-        for shape in shapes:
-            _drain(lab, *shape)
-        choose_contenders(lab.stage.services)
+    for shape in shapes:  # contents become contenders as those of a busy site do, once such traffic has been seen
+        _drain(lab, *shape)
+    choose_contenders(lab.stage.services)
     used = [[_drain(lab, *shape) - tick for shape in shapes] for _ in range(repeats)]
     runs = [
         (_composition(lab, *shape), 1 / repeats * total(column))
