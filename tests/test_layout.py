@@ -52,7 +52,10 @@ def test_imports_go_one_way(file: Path) -> None:
 @pytest.mark.parametrize("file", CORE, ids=name_of)
 def test_the_core_is_pure(file: Path) -> None:
     """No I/O, no environment, no clock: nothing but itself, errors, texts, numpy and a few of Python's own modules."""
-    allowed = {"numpy", "math", "re", "json", "bisect", "datetime", "dataclasses", "typing", "collections", "urllib"}
+    allowed = {
+        *("numpy", "math", "re", "json", "bisect", "datetime", "dataclasses", "typing", "collections", "itertools"),
+        "urllib",
+    }
     for name in imports(file):
         assert name.partition(".")[0] in allowed or room_of(name) in ("lib.core", "lib.errors", "lib.text"), name
     for node in ast.walk(ast.parse(file.read_text())):
