@@ -57,7 +57,8 @@ def read_fitting(
     }
     if by_index:
         connection.execute(QUERIES["search_widely"], {"candidates": CANDIDATES})
-    rows = connection.execute(QUERIES["fitting_by_index" if by_index else "fitting_exactly"], parameters)
+    query = QUERIES["fitting_by_index"] if by_index else QUERIES["fitting_exactly"]
+    rows = connection.execute(query, parameters)
     found: dict[str, list[str]] = {}
     for user_id, content_id in rows:
         theirs = found.setdefault(user_id, [])

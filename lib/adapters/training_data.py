@@ -102,18 +102,18 @@ def read_content_vectors(
     connection: Connection, *, size: int, content_ids: Sequence[str]
 ) -> Iterator[tuple[list[str], Vectors]]:
     """Content ids and vectors (k, size) of those of `content_ids` that have one of that size, some at a time."""
-    return _stream(connection, "content_vectors_of", {"content_ids": list(content_ids)}, size)
+    return _stream(connection, QUERIES["content_vectors_of"], {"content_ids": list(content_ids)}, size)
 
 
 def read_content_sample(connection: Connection, *, size: int, one_in: int) -> Iterator[tuple[list[str], Vectors]]:
     """The same of about one in so many contents, in the order of ids; which ones depends on nothing but their ids."""
-    return _stream(connection, "content_sample", {"one_in": one_in}, size)
+    return _stream(connection, QUERIES["content_sample"], {"one_in": one_in}, size)
 
 
 def _stream(
-    connection: Connection, query: str, parameters: dict[str, object], size: int
+    connection: Connection, query: bytes, parameters: dict[str, object], size: int
 ) -> Iterator[tuple[list[str], Vectors]]:
-    with connection.cursor(query, binary=True) as cursor:
-        cursor.execute(QUERIES[query], {"size": size, **parameters})
+    with connection.cursor("content_vectors", binary=True) as cursor:
+        cursor.execute(query, {"size": size, **parameters})
         while rows := cursor.fetchmany(1 + _CELLS_AT_ONCE // max(size, 1)):
             yield [content_id for content_id, _ in rows], np.stack([vector.to_numpy() for _, vector in rows])

@@ -312,8 +312,8 @@ def test_a_defect_of_ours_is_not_taken_for_an_outage(database: Database) -> None
 
 
 FRAGMENTS = {
-    *("counted_pairs", "recommendable", "user_hash", "hash_key", "delete_doomed", "popularity_now", "split"),
-    "this_shard",
+    *("counted_pairs", "delete_doomed", "first_seen", "fitting_part", "fitting_still", "hash_key", "popularity_now"),
+    *("recommendable", "split", "this_shard", "user_hash"),
 }
 
 
