@@ -47,7 +47,7 @@ def _change(connection: Connection, change: LogChange, *, counted: Sequence[str]
     rows, as_of, sums = _changed(before, change, others(), sign=sign)
     with connection.pipeline():
         write_popularity(connection, before.ids_of(rows), as_of, sums)
-        if unused := before.ids_of(np.setdiff1d(np.flatnonzero(before.is_new), rows)):
+        if unused := before.ids_of(np.flatnonzero(_without(before.is_new, rows))):
             delete_unpopular(connection, unused)
         _add_contenders(connection, latest(), before, rows, as_of, sums)
 
@@ -62,6 +62,13 @@ def _changed(
     rows, groups = np.unique(contents[pairs], return_inverse=True)
     gained = decayed_sums(times, sign * signs, groups, len(rows))
     return rows, *merge(before.as_of[rows], before.sums[rows], *gained)
+
+
+def _without(chosen: NDArray[np.bool_], rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """What is chosen but for those rows. numpy's difference of sets would import its masked arrays for that."""
+    left = chosen.copy()
+    left[rows] = False
+    return left
 
 
 def _add_contenders(
