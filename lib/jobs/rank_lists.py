@@ -1,4 +1,7 @@
-"""Users' lists, for a read as for the warm run: gather what ranking needs, rank, name the reasons."""
+"""Users' lists, for a read as for the warm run: gather what ranking needs, rank, name the reasons.
+
+Nothing is ranked within the transaction: its connection is for whoever waits for one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.adapters.database import Connection
-from lib.adapters.embedding_store import Model
+from lib.adapters.embedding_store import Model, read_active_model
 from lib.adapters.services import Services
 from lib.core.ranker.learned import learned_from_text
 from lib.core.ranker.serving import Arrangement, Ranked, rank_users
@@ -18,11 +20,11 @@ from lib.jobs.gather_items import Basis
 from lib.jobs.gathered import Gathered
 from lib.settings import Settings
 
+GATHERING_SECONDS = 60.0
+
 
 def rank_lists(
-    connection: Connection,
     services: Services,
-    model: Model | None,
     user_ids: Sequence[str],
     *,
     language: str | None,
@@ -31,8 +33,10 @@ def rank_lists(
 ) -> dict[str, Document]:
     """The list of each of these users of whom the log knows anything. `gathered` is what a run shares that ranks some
     users after others, as of the same `now`."""
-    basis = basis_of(services.settings, model, now)
-    assembled = assemble_site(connection, services, basis, user_ids, language=language, gathered=gathered or Gathered())
+    with services.database.transaction(seconds=GATHERING_SECONDS, vectors=True) as connection:
+        basis = basis_of(services.settings, read_active_model(connection), now)
+        gathered = gathered or Gathered()
+        assembled = assemble_site(connection, services, basis, user_ids, language=language, gathered=gathered)
     ranked = rank_assembled(basis, assembled)
     return {
         user_id: document_of(user_id, _items(assembled, list_), source="cache", now=now)

@@ -72,10 +72,7 @@ def _compute(services: Services, *, user_id: str, language: str | None, now: dat
         return None
     from lib.jobs.rank_lists import rank_lists  # numpy, which a list that is cached or popular does without
 
-    with services.database.transaction(vectors=True) as connection:
-        model = read_active_model(connection)
-        lists = rank_lists(connection, services, model, [user_id], language=language, now=now)
-    return lists.get(user_id)
+    return rank_lists(services, [user_id], language=language, now=now).get(user_id)
 
 
 def _cold_start(

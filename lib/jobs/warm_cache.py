@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from lib.adapters.catalogue import read_active_users
-from lib.adapters.embedding_store import read_active_model
 from lib.adapters.services import Services
 from lib.core.schedules import WARM_CACHE
 from lib.core.shards import Shard, slot_of
@@ -62,7 +61,5 @@ def warm_shard(services: Services, now: datetime, deadline: Deadline, *, shard: 
 def _warm(services: Services, users: list[str], gathered: Gathered, now: datetime) -> int:
     """How many lists were stored."""
     generations = dict(zip(users, services.cache.generations(users), strict=True))
-    with services.database.transaction(seconds=60, vectors=True) as connection:
-        model = read_active_model(connection)
-        lists = rank_lists(connection, services, model, users, language=None, now=now, gathered=gathered)
+    lists = rank_lists(services, users, language=None, now=now, gathered=gathered)
     return services.cache.store_user_lists(lists, generations)

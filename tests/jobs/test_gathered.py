@@ -1,7 +1,5 @@
 """What the parts of a run share."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -51,24 +49,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     return reads
 
 
-@contextmanager
-def ranking(site: Site, gathered: Gathered | None, *, now: datetime = NOW) -> Iterator[Any]:
+def ranking(site: Site, gathered: Gathered | None, *, now: datetime = NOW) -> Any:
     """Ranks the lists of some users."""
-    with site.services.database.transaction(vectors=True) as connection:
-        model = read_active_model(connection)
-        yield lambda users, language=None: rank_lists(
-            connection, site.services, model, users, language=language, now=now, gathered=gathered
-        )
+    return lambda users, language=None: rank_lists(site.services, users, language=language, now=now, gathered=gathered)
 
 
 def test_the_parts_of_a_run_read_no_item_twice_and_rank_as_each_would_alone(
     site: Site, asked: list[tuple[str, ...]]
 ) -> None:
-    with ranking(site, None) as rank:
-        alone = [rank(users) for users in PARTS]
+    rank = ranking(site, None)
+    alone = [rank(users) for users in PARTS]
     asked.clear()
-    with ranking(site, Gathered()) as rank:
-        assert [rank(users) for users in PARTS] == alone
+    rank = ranking(site, Gathered())
+    assert [rank(users) for users in PARTS] == alone
     read = [content_id for ids in asked for content_id in ids]
     assert len(read) == len(set(read)) > 50
 
@@ -93,15 +86,15 @@ def basis(site: Site, connection: Connection) -> Basis:
 
 def test_what_is_of_another_time_language_or_model_is_read_anew(site: Site, asked: list[tuple[str, ...]]) -> None:
     gathered = Gathered()
-    with ranking(site, gathered) as rank:
-        rank(["ann"])
-        rank(["ann"], "fi")
-    with ranking(site, gathered, now=NOW + timedelta(hours=1)) as rank:
-        rank(["ann"])
+    rank = ranking(site, gathered)
+    rank(["ann"])
+    rank(["ann"], "fi")
+    rank = ranking(site, gathered, now=NOW + timedelta(hours=1))
+    rank(["ann"])
     site.embed(now=NOW + timedelta(hours=13))
-    with ranking(site, gathered, now=NOW + timedelta(hours=1)) as rank:
-        rank(["ann"])
-        rank(["ann"])
+    rank = ranking(site, gathered, now=NOW + timedelta(hours=1))
+    rank(["ann"])
+    rank(["ann"])
     assert len(asked) == 4
 
 
@@ -109,7 +102,7 @@ def test_a_run_over_a_large_catalogue_forgets_what_it_has_gathered(
     site: Site, asked: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gathered_module, "MOST_KEPT", 10)
-    with ranking(site, Gathered()) as rank:
-        rank(["ann"])
-        rank(["bob"])
+    rank = ranking(site, Gathered())
+    rank(["ann"])
+    rank(["bob"])
     assert set(asked[0]) & set(asked[1])
