@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from pgvector import HalfVector, Vector
+from pgvector.psycopg import register_vector
 
 from lib.adapters.database import Connection
 from lib.adapters.new_contents import EXACT_UP_TO, FITTING, add_new_contents, read_fitting
@@ -74,6 +75,7 @@ def _add_contents(services: Services, vectors: Vectors, *, first: int) -> None:
     rows = [(f"content-{first + k}", HalfVector(vector)) for k, vector in enumerate(vectors)]
     with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
         connection.execute("SELECT set_config('maintenance_work_mem', '1GB', true)")
+        register_vector(connection)  # for half precision
         connection.execute("DROP INDEX recs_new_contents_by_taste")
         with connection.cursor().copy("COPY content (content_id) FROM STDIN (FORMAT binary)") as copy:
             copy.set_types(["text"])
