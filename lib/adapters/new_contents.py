@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lib.core.embeddings import TextProjection
 
 COUNT = "new_contents"  # of recs_state: how many there are
-EXACT_UP_TO = 20_000  # vectors: fewer are looked through as quickly as the index is searched (docs/decisions.md)
+EXACT_UP_TO = 10_000  # vectors: fewer are looked through as quickly as the index is searched (docs/decisions.md)
 CANDIDATES = 200  # that a search follows: of the first 20 it finds .98, and with 100 .95
 LOOKED_AT = 40  # of a user: some have been met or withdrawn since they came in
 FITTING = 20  # of a user that become candidates

@@ -12,6 +12,7 @@ Indices = NDArray[np.intp]
 _AXES_FROM_ROWS = 20_000  # the principal axes settle long before that many rows
 _NOISE = 1e-6  # a sum of unit vectors that cancels out to less than this is rounding, no direction
 _SHORTEST = 1e-30  # the inverse of a length below overflows float32
+_AS_MUCH = 0.03  # of the spread of content
 _ROWS_AT_ONCE = 16_384  # of what is joined or projected: some copies of them, in double precision, are 100 MB
 
 
@@ -39,6 +40,24 @@ def learn_text_projection(vectors: NDArray[np.floating], *, size: int) -> TextPr
     total: Floats = rows.sum(axis=0, dtype=np.float64)
     centre = (total / max(len(rows), 1)).astype(np.float32)
     return TextProjection(centre, _principal_axes(rows - centre, size))
+
+
+def says_as_much(before: TextProjection, now: TextProjection, vectors: NDArray[np.floating]) -> bool:
+    """Whether an earlier projection is as good for content vectors (n, M) as one that was learned from them: it centres
+    them as well, and leaves hardly more of them out. It doesn't where the app has taken another model of its own."""
+    if before.axes.shape != now.axes.shape:
+        return False
+    rows = unit_rows(vectors[_present_rows(vectors)][:_AXES_FROM_ROWS])
+    spread, left_out = _left_out(now, rows)
+    centred = float(np.sum((before.centre - now.centre) ** 2)) <= _AS_MUCH * spread
+    return centred and _left_out(before, rows)[1] <= left_out + _AS_MUCH * spread
+
+
+def _left_out(projection: TextProjection, rows: Vectors) -> tuple[float, float]:
+    """The mean squared distance of rows from the centre, and what of it the axes leave out."""
+    away = rows - projection.centre
+    spread = float(np.mean(np.sum(away**2, axis=1)))
+    return spread, spread - float(np.mean(np.sum((away @ projection.axes) ** 2, axis=1)))
 
 
 def project_text_vectors(vectors: NDArray[np.floating], *, size: int) -> Vectors:

@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.adapters.database import Connection
-from lib.adapters.embedding_store import read_active_model, read_state, read_text_projection, write_state
+from lib.adapters.embedding_store import read_active_model, read_text_projection
 from lib.adapters.services import Services
 from lib.adapters.training_data import (
-    ContentSize,
     TrainingActions,
     read_content_sample,
     read_content_size,
@@ -24,14 +22,12 @@ from lib.adapters.training_data import (
     read_training_actions,
 )
 from lib.core.defaults import TEXT_SIZE
-from lib.core.embeddings import TextProjection, learn_text_projection
+from lib.core.embeddings import TextProjection, learn_text_projection, says_as_much
 from lib.core.ranker.log import Log, make_log
 from lib.settings import Settings
 
 _SECONDS = 60.0
 _CELLS = 15_000_000  # of content vectors that axes are learned from: 60 MB, and two copies while they are
-LEARNED_FROM = "text_axes_learned_from"  # of recs_state: how many contents the latest projection is of
-_GROWTH = 2.0
 MOST_ITEMS = 200_000  # that a model knows: each takes some 3 KB while it is learned
 MOST_READ = 150_000  # of them that the log says something of; for the newest content the rest is left
 
@@ -48,28 +44,21 @@ class Training:
 def learn_projection(services: Services) -> tuple[TextProjection | None, int]:
     """What brings the app's content vectors to our size, and how many are skipped because theirs isn't the commonest.
 
-    That of the model in force, unless content has come to twice as much since it was learned: what lies on its axes
-    need not be brought in again. A new one is learned from so many contents as memory has room for, and after the
-    transaction, which must not stand still.
+    Learned from so many contents as memory has room for, and after the transaction, which must not stand still. Where
+    that of the model in force says as much of them it stays: what lies on its axes need not be brought in again.
     """
     with services.database.transaction(seconds=_SECONDS, vectors=True) as connection:
         sizes = read_content_size(connection)
-        projection = _projection_in_force(connection, sizes)
-        if projection is not None:
-            return projection, sizes.others
-        write_state(connection, LEARNED_FROM, str(sizes.count))
+        model = read_active_model(connection)
+        before = read_text_projection(connection, model.version) if model else None
         one_in = 1 + sizes.count * sizes.size // _CELLS
         sample = [vectors for _, vectors in read_content_sample(connection, size=sizes.size, one_in=one_in)]
-    projection = learn_text_projection(np.concatenate(sample), size=TEXT_SIZE) if sample else None
-    return projection, sizes.others
-
-
-def _projection_in_force(connection: Connection, sizes: ContentSize) -> TextProjection | None:
-    model, learned_from = read_active_model(connection), int(read_state(connection, LEARNED_FROM) or 0)
-    if model is None or not learned_from / _GROWTH < sizes.count < learned_from * _GROWTH:
-        return None
-    projection = read_text_projection(connection, model.version)
-    return projection if projection is not None and len(projection.centre) == sizes.size else None
+    if not sample:
+        return None, sizes.others
+    vectors = np.concatenate(sample)
+    projection = learn_text_projection(vectors, size=TEXT_SIZE)
+    keeps = before is not None and says_as_much(before, projection, vectors)
+    return before if keeps else projection, sizes.others
 
 
 def stored_projection(services: Services, version: int) -> TextProjection | None:
