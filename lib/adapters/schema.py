@@ -7,6 +7,7 @@ from lib.adapters.database import QUERIES, Connection, Database
 from lib.text import Text
 
 SCHEMA_SQL = Path(__file__).with_name("schema.sql").read_text()
+OLDEST_VECTOR = (0, 7)  # of pgvector: the first with halfvec
 SCHEMA_VERSION = "8"
 
 _TEXT = ("text", "character varying")
@@ -102,6 +103,12 @@ def server_versions(connection: Connection) -> tuple[str, str | None, str | None
     row = connection.execute(QUERIES["server"]).fetchone()
     assert row is not None
     return row[0], row[1], row[2]
+
+
+def is_too_old(vector_version: str) -> bool:
+    """Whether this pgvector lacks what the schema is made of."""
+    major, minor = (int(part) for part in vector_version.split(".")[:2])
+    return (major, minor) < OLDEST_VECTOR
 
 
 def _columns(connection: Connection, relation: str) -> dict[str, str]:

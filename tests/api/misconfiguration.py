@@ -140,6 +140,11 @@ def with_other_content(world: World) -> Changes:
     return {"DATABASE_URL": url}
 
 
+def with_an_old_pgvector(world: World) -> Changes:
+    administer(world.settings.database_url, "UPDATE pg_extension SET extversion = '0.6.2' WHERE extname = 'vector'")
+    return {}
+
+
 def with_a_leftover_schedule(world: World) -> Changes:
     old = Schedule("recs.old.example.com.warm_cache", "0 3 * * *", NOBODY, {}, 3, Text(""), Text(""), 1)
     with closing(Services(world.settings)) as services:

@@ -30,6 +30,7 @@ from tests.api.misconfiguration import (
     text_of,
     with_a_leftover_schedule,
     with_a_wrong_clock,
+    with_an_old_pgvector,
     with_eviction,
     with_other_content,
 )
@@ -272,6 +273,13 @@ CASES = {
         "pgvector is not installed",
         "未安装 pgvector",
         "\nCREATE EXTENSION vector;",
+    ),
+    "an old pgvector": Case(
+        with_an_old_pgvector,
+        "pgvector",
+        "pgvector 0.6.2 is too old",
+        "pgvector 0.6.2 版本过旧",
+        "\nALTER EXTENSION vector UPDATE;",
     ),
     "no rights on the tables": Case(
         lambda world: {"DATABASE_URL": world.limited_role(world.settings.database_url)},

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from lib.adapters.schema import column_problems, grants, is_current, missing_rights, server_versions
+from lib.adapters.schema import column_problems, grants, is_current, is_too_old, missing_rights, server_versions
 from lib.adapters.services import Services
 from lib.jobs.checks.check import Check
 from lib.text import Text
@@ -19,6 +19,11 @@ def check_postgres(services: Services) -> Iterator[Check]:
                 else Text("Use a Postgres that has pgvector, such as Neon.")
             )
             message = Text("The extension pgvector is not installed in this database.")
+            yield Check("pgvector", "error", message, fix)
+            return
+        if is_too_old(vector):
+            message = Text("pgvector {version} is too old: half precision came with 0.7.", version=vector)
+            fix = Text("As an owner of the database run this SQL, then open /api/init:\nALTER EXTENSION vector UPDATE;")
             yield Check("pgvector", "error", message, fix)
             return
         yield Check("pgvector", "ok", Text("pgvector {version} is installed.", version=vector))
