@@ -6,7 +6,7 @@ A tick begins no batch in its last five seconds, so a short budget makes for man
 from local.soak.backlog import drain_backlog
 
 ACTIONS = 60_000
-BUDGET_SECONDS = 7.5
+BUDGET_SECONDS = 6.0  # some tenths of a second for batches
 MOST_GROWTH = 1.15  # of the memory of a tick, from the first to the largest
 
 
@@ -14,7 +14,7 @@ def test_ticks_share_a_backlog_each_within_its_time_and_none_growing() -> None:
     report = drain_backlog(actions=ACTIONS, budget_seconds=BUDGET_SECONDS, progress=lambda _: None)
 
     working = [tick for tick in report.ticks if tick.summary["claimed"]]
-    assert len(working) > 3
+    assert len(working) > 2
     assert max(tick.seconds for tick in working) < BUDGET_SECONDS
     assert max(tick.peak_mb for tick in working) < MOST_GROWTH * working[0].peak_mb
     assert sum(tick.summary["applied"] for tick in working) == report.rows == ACTIONS

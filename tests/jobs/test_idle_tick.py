@@ -46,13 +46,13 @@ def test_a_tick_on_an_empty_list_is_one_command_and_counts_nothing(site: Site, c
     assert site.redis.execute("KEYS", "recs:*") == ["recs:job:process_user_actions"]
 
 
-def test_a_tick_with_actions_is_five_commands_its_report_and_counts_included(
+def test_a_tick_with_actions_is_four_commands_its_report_and_counts_included(
     site: Site, count_commands: CountCommands
 ) -> None:
     site.push(action("ann", "a"))
     count_commands()
     site.drain()
-    assert count_commands() == 5  # claim, invalidate, acknowledge, claim again, report
+    assert count_commands() == 4  # claim, invalidate, acknowledge, report
     assert site.redis.execute("HGET", "recs:totals", "applied") == "1"
 
 
