@@ -64,7 +64,7 @@ class Settings:
     actions_time_budget_seconds: float = 25.0
     job_time_budget_seconds: float = 240.0
     embeddings_time_budget_seconds: float = 50.0
-    claim_max_elements: int = 2_000
+    claim_max_elements: int = 5_000
     claim_lease_seconds: float = 60
     dead_letters_max: int = 10_000
     database_max_connections: int = 4

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lib.adapters.database import QUERIES, Connection
+from lib.adapters.database import QUERIES, Connection, array_literal
 from lib.core.actions import Action
 
 # An event gets its received_at before its commit, and no transaction lasts that long.
@@ -31,10 +31,10 @@ def insert_actions(connection: Connection, actions: Sequence[Action], *, counted
     """Inserts the events that the log doesn't hold yet, and whose users aren't forgotten. From now on, until the
     transaction ends, nobody deletes from the log."""
     parameters = {
-        "event_ids": [action.event_id for action in actions],
-        "user_ids": [action.user_id for action in actions],
-        "content_ids": [action.content_id for action in actions],
-        "actions": [action.action for action in actions],
+        "event_ids": array_literal([action.event_id for action in actions]),
+        "user_ids": array_literal([action.user_id for action in actions]),
+        "content_ids": array_literal([action.content_id for action in actions]),
+        "actions": array_literal([action.action for action in actions]),
         "values": [action.value for action in actions],
         "occurred_at": [action.occurred_at for action in actions],
         "counted": list(counted),

@@ -54,8 +54,12 @@ QUERIES = load_queries(Path(__file__).with_name("queries.sql"))
 
 def array_literal(texts: Sequence[str]) -> str:
     """A text[] as Postgres reads it: as a parameter cheaper than a list, each of whose elements the client looks at."""
-    quoted = [text.replace("\\", "\\\\").replace('"', '\\"') for text in texts]
-    return '{"' + '","'.join(quoted) + '"}' if quoted else "{}"
+    if not texts:
+        return "{}"
+    joined = '","'.join(texts)
+    if "\\" in joined or joined.count('"') > 2 * (len(texts) - 1):
+        joined = '","'.join(text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return '{"' + joined + '"}'
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):

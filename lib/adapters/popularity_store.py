@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lib.adapters.action_log import LogChange
-from lib.adapters.database import QUERIES, Connection
+from lib.adapters.database import QUERIES, Connection, array_literal
 from lib.core.defaults import HALF_LIVES_HOURS
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ class Popularity:
 
 def lock_popularity(connection: Connection, content_ids: Sequence[str]) -> Callable[[], Popularity]:
     """Locks the rows of these contents until the transaction ends, and makes those that aren't there."""
-    wanted = {"content_ids": list(content_ids), "nothing": [0.0] * len(HALF_LIVES_HOURS)}
+    wanted = {"content_ids": array_literal(content_ids), "nothing": [0.0] * len(HALF_LIVES_HOURS)}
     made = connection.execute(QUERIES["add_popularity_rows"], wanted)
     locked = connection.execute(QUERIES["lock_popularity"], wanted, binary=True)
 
@@ -56,7 +56,11 @@ def read_earliest_others(connection: Connection, change: LogChange, *, counted: 
     Drains write the same pair at once; so it is asked once the pair's content is locked, and then sees what the others
     have committed.
     """
-    pairs = {"user_ids": change.user_ids, "content_ids": change.content_ids, "counted": list(counted)}
+    pairs = {
+        "user_ids": array_literal(change.user_ids),
+        "content_ids": array_literal(change.content_ids),
+        "counted": list(counted),
+    }
     rows = connection.execute(QUERIES["earliest_others"], pairs, binary=True)
 
     def earliest() -> Floats:
@@ -69,7 +73,7 @@ def read_earliest_others(connection: Connection, change: LogChange, *, counted: 
 def write_popularity(connection: Connection, content_ids: Sequence[str], as_of: Floats, sums: Floats) -> None:
     """Puts rows of (m,) times and (m, half-lives) sums in place of those that are there."""
     parameters = {
-        "content_ids": list(content_ids),
+        "content_ids": array_literal(content_ids),
         "as_of": as_of.tolist(),
         "sums": sums.ravel().tolist(),
         "half_lives": len(HALF_LIVES_HOURS),

@@ -35,11 +35,11 @@ pairs AS (
 -- that two drains with the same ids don't wait for each other in a circle.
 WITH forgotten AS MATERIALIZED (
     SELECT g.user_id, f.forgotten_at
-    FROM (SELECT DISTINCT user_id FROM unnest(%(user_ids)b::text[]) u(user_id)) g, ({hash_key}) k, recs_forgotten f
+    FROM (SELECT DISTINCT user_id FROM unnest(%(user_ids)s::text[]) u(user_id)) g, ({hash_key}) k, recs_forgotten f
     WHERE EXISTS (SELECT FROM recs_forgotten) AND f.user_hash = {user_hash}
 ), given AS (
     SELECT g.*, coalesce(f.forgotten_at >= g.occurred_at, false) AS is_forgotten
-    FROM unnest(%(event_ids)b::text[], %(user_ids)b::text[], %(content_ids)b::text[], %(actions)b::text[],
+    FROM unnest(%(event_ids)s::text[], %(user_ids)s::text[], %(content_ids)s::text[], %(actions)s::text[],
                 %(values)b::float8[], %(occurred_at)b::timestamptz[]) WITH ORDINALITY
          AS g(event_id, user_id, content_id, action, value, occurred_at, position)
     LEFT JOIN forgotten f USING (user_id)
@@ -59,25 +59,25 @@ SELECT (SELECT count(*) FROM changed), (SELECT count(*) FROM given WHERE is_forg
 SELECT array_agg((SELECT extract(epoch FROM min(a.occurred_at))::float8 FROM user_actions a
                   WHERE a.user_id = p.user_id AND a.content_id = p.content_id AND a.action = ANY(%(counted)s)
                     AND (a.xmin <> pg_current_xact_id()::xid OR a.received_at < now())) ORDER BY p.position)
-FROM unnest(%(user_ids)b::text[], %(content_ids)b::text[]) WITH ORDINALITY AS p(user_id, content_id, position)
+FROM unnest(%(user_ids)s::text[], %(content_ids)s::text[]) WITH ORDINALITY AS p(user_id, content_id, position)
 
 -- name: add_popularity_rows
 -- Something to lock for contents that have none yet. All in the same order, as in the next: nobody waits in a circle.
 INSERT INTO recs_popularity (content_id, as_of, sums)
-SELECT content_id, '-infinity', %(nothing)s::float8[] FROM unnest(%(content_ids)b::text[]) g(content_id)
+SELECT content_id, '-infinity', %(nothing)s::float8[] FROM unnest(%(content_ids)s::text[]) g(content_id)
 ORDER BY content_id COLLATE "C"
 ON CONFLICT (content_id) DO NOTHING
 RETURNING content_id
 
 -- name: lock_popularity
-SELECT content_id, as_of, sums, language FROM recs_popularity WHERE content_id = ANY(%(content_ids)b)
+SELECT content_id, as_of, sums, language FROM recs_popularity WHERE content_id = ANY(%(content_ids)s::text[])
 ORDER BY content_id COLLATE "C" FOR UPDATE
 
 -- name: put_popularity
 -- The sums of all rows stand one after the other. What comes in now has been met for the first time.
 INSERT INTO recs_popularity (content_id, as_of, sums, first_at)
 SELECT content_id, as_of, (%(sums)b::float8[])[(n - 1) * %(half_lives)s + 1 : n * %(half_lives)s], as_of
-FROM unnest(%(content_ids)b::text[], %(as_of)b::float8[]) WITH ORDINALITY g(content_id, as_of, n)
+FROM unnest(%(content_ids)s::text[], %(as_of)b::float8[]) WITH ORDINALITY g(content_id, as_of, n)
 ON CONFLICT (content_id) DO UPDATE
 SET as_of = excluded.as_of, sums = excluded.sums,
     first_at = CASE WHEN recs_popularity.as_of = '-infinity' THEN excluded.first_at ELSE recs_popularity.first_at END

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 ACTION_NAMES = ("view", "click", "like", "save", "share", "comment", "purchase", "dwell", "skip", "dislike", "hide")
 MAX_ID_LENGTH = 256  # two ids of 4-byte characters stay under the 2,704 bytes of a Postgres index row
@@ -16,9 +16,8 @@ _HALF_OF_A_PAIR = re.compile("[\ud800-\udfff]")
 MAX_NESTING = 3  # JSON inside a JSON string, holding an array of actions
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing that a user did. `event_id` makes it count once."""
+class Action(NamedTuple):
+    """One thing that a user did. `event_id` makes it count once. A tuple, for many are made."""
 
     event_id: str
     user_id: str
@@ -151,9 +150,9 @@ def _either(fields: dict[str, Any], name: str, camel_case: str) -> str:
 
 
 def _identifier(value: Any, name: str) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int:
         value = str(value)
-    if not isinstance(value, str) or not value:
+    if type(value) is not str or not value:
         raise _Unreadable(f"{name} is {_shown(value)}; it must be a string or a whole number")
     problem = identifier_problem(value)
     if problem:
