@@ -1,13 +1,14 @@
-"""The figures as Markdown, and docs/performance.md with them and their picture in it."""
+"""The figures as Markdown, and docs/performance.md with them and their pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from local.bench.figure import Figure, margin
+from local.bench.growth_plot import draw_growth
 from local.bench.plot import draw_targets
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
-PICTURE = "images/performance.svg"
+PICTURES = {"performance.svg": draw_targets, "growth.svg": draw_growth}
 BEGIN, END = "<!-- figures -->\n", "<!-- end of figures -->"
 
 
@@ -17,14 +18,15 @@ def as_table(figures: Sequence[Figure]) -> str:
 
 
 def write_into_page(figures: Sequence[Figure]) -> None:
-    """Puts the table between the page's two marks, and the picture beside the others."""
+    """Puts the table between the page's two marks, and draws the pictures anew."""
     text = PAGE.read_text()
     head, _, rest = text.partition(BEGIN)
     _, mark, tail = rest.partition(END)
     if not mark:
         raise ValueError(f"{PAGE.name} lacks the marks that the table goes between")
     PAGE.write_text(f"{head}{BEGIN}\n{as_table(figures)}\n\n{END}{tail}")
-    (PAGE.parent / PICTURE).write_text(draw_targets(figures))
+    for name, draw in PICTURES.items():
+        (PAGE.parent / "images" / name).write_text(draw(figures))
 
 
 def _row(figure: Figure) -> str:

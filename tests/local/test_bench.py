@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,6 +11,7 @@ import pytest
 
 from local.bench import table
 from local.bench.figure import Figure, margin
+from local.bench.growth_plot import draw_growth, points_of
 from local.bench.main import BENCHMARKS
 from local.bench.plot import draw_targets
 
@@ -86,3 +88,18 @@ def test_the_picture_tells_what_misses_its_target() -> None:
     bars = [element.get("class") for element in drawn.iter("{http://www.w3.org/2000/svg}rect")]
     assert bars == ["page", "bar", "ours"]
     assert "<a> (>= 2)" in [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_growth_is_drawn_through_every_size() -> None:
+    sizes = {"drain": (10, 100, 1_000), "lists": (2, 20)}
+    figures = [
+        Figure(f"growth: {of}{name} of {size:,} things", size * 0.5, "s", f"{before:,} of them", before * 0.5, 10, "")
+        for name, of_each in sizes.items()
+        for before, size in pairwise(of_each)
+        for of in ("", "processor time of ")
+    ]
+    assert points_of(figures) == {
+        f"{name}, things": [(size, size * 0.5) for size in of_each] for name, of_each in sizes.items()
+    }
+    drawn = ElementTree.fromstring(draw_growth(figures))  # noqa: S314 (our own)
+    assert len(list(drawn.iter("{http://www.w3.org/2000/svg}circle"))) == 5
