@@ -52,7 +52,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--only", choices=BENCHMARKS, metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="show that it works; the figures mean nothing")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md, with its pictures")
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into docs/performance.md, with its pictures"
+    )
     help_ = "of the site that lists are computed on, with 2 users each and 50 actions a user (%(default)s)"
     parser.add_argument("--contents", type=int, default=10_000, metavar="N", help=help_)
     return parser.parse_args()

@@ -7,6 +7,7 @@ All of them have one thread, as have we.
 
 import statistics
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 
@@ -28,6 +29,7 @@ from lib.jobs.warm_cache import CHUNK, warm_cache
 from local.bench.computed_read import fill
 from local.bench.figure import Figure, seconds
 from local.bench.large_site import CONTENT_SIZE, Sizes
+from local.bench.reads import far_redis
 from local.bench.stack import Bench
 
 N = 20  # of the others; our lists hold 100
@@ -44,7 +46,12 @@ Work = Callable[[], int]  # answers for how many users it was done
 def warm(bench: Bench) -> list[Figure]:
     """The whole job and the ranking alone, each against the limit and the libraries, which take turns."""
     sizes, repeats = (QUICK_SIZES, 1) if bench.quick else (SIZES, 3)
-    with bench.empty_site("warm_site") as services, threadpool_limits(limits=1):
+    with (
+        bench.empty_site("warm_site") as site,
+        far_redis(bench.valkey.address, site.settings) as settings,
+        closing(Services(settings)) as services,
+        threadpool_limits(limits=1),
+    ):
         fill(services, sizes)
         now = datetime.now(UTC)
         ours: dict[str, Work] = {
