@@ -163,7 +163,7 @@ def test_a_read_that_takes_too_long_is_ended_by_the_server_and_not_tried_again(d
 
 
 def test_what_bounds_a_read_bounds_no_later_statement_on_its_connection(database: Database) -> None:
-    database.read_texts(b"SELECT 1", {}, seconds=0.1)
+    database.read_texts(b"SELECT 1", {}, seconds=3)
     with database.transaction() as connection:
         assert connection.execute("SHOW statement_timeout").fetchone() == ("20s",)
     with psycopg.connect(database._url, autocommit=True) as another:

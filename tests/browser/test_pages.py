@@ -91,7 +91,7 @@ def test_its_picture_is_small_enough_for_a_document(
 
 def test_every_state_has_its_picture() -> None:
     assert {picture.state for picture in PICTURES.values()} == set(STATES)
-    assert {file.name for file in IMAGES.iterdir()} == set(PICTURES)
+    assert {file.name for file in IMAGES.glob("*.png")} == set(PICTURES)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -95,9 +95,10 @@ def test_costs_are_shared_out_among_what_runs_are_made_of() -> None:
 
 
 def test_ticks_claim_what_has_come_since_the_last_one() -> None:
-    site = Site("yours", users=10_000_000, peak_actions=1_000)
+    settings = replace(Settings(), claim_max_elements=2_000)
+    site = Site("yours", users=10_000_000, peak_actions=1_000, settings=settings)
     one = ticks(site, 1_000, count=1, before=0)
-    assert (one.action, one.batch, one.busy_tick) == (5_000, 3, 1)  # claims of 2,000
+    assert (one.action, one.batch, one.busy_tick) == (5_000, 3, 1)
     rare = ticks(site, 0.001, count=1, before=0)
     assert rare.batch == rare.busy_tick == pytest.approx(0.005, rel=0.01)
 
