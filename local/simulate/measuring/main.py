@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from lib.core.schedules import PROCESS_ACTIONS, REFRESH_COLD_START, UPDATE_EMBEDDINGS, WARM_CACHE
-from lib.settings import Settings
 from local.bench.large_site import Sizes
 from local.simulate.measuring.drains import measure_drains, measure_ticks
 from local.simulate.measuring.jobs import measure_embeddings, measure_learning, measure_refresh, measure_warm
@@ -19,7 +18,7 @@ from local.simulate.usage import Usage
 
 SIZES, QUICK_SIZES = Sizes(5_000, users=2_000, actions=100_000), Sizes(300, users=60, actions=600)
 ACTIVE_DAYS = 0.01  # so that only those are active whom a measurement makes so
-QUICK_CLAIM = 60
+CLAIM, QUICK_CLAIM = 2_000, 60  # a share of the contents: a batch that touches all of them rewrites whole pages
 
 Progress = Callable[[str], None]
 
@@ -27,7 +26,7 @@ Progress = Callable[[str], None]
 def measure(*, quick: bool = False, learning: bool = True, progress: Progress) -> UnitCosts:
     """`quick` shows that it works, and gets the counts right; its times say nothing."""
     sizes = QUICK_SIZES if quick else SIZES
-    claim = QUICK_CLAIM if quick else Settings().claim_max_elements
+    claim = QUICK_CLAIM if quick else CLAIM
     variables = {
         "ACTIVE_USER_DAYS": str(ACTIVE_DAYS),
         "CLAIM_MAX_ELEMENTS": str(claim),
