@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from local.bench.figure import Figure
 from local.svg import document, text, vertical
 
-WIDTH, HEIGHT = 880, 430
+WIDTH, HEIGHT = 740, 430
 LEFT, TOP, BOTTOM = 80, 70, 370
 TITLE = "Seconds by size, both by factors of ten: a straight line at 45° is linear growth"
 _SECONDS = re.compile(r"growth: (?!exponent|memory|processor)(\w+) of ([\d,]+) (\w+)")

@@ -38,7 +38,7 @@ SCORED = 512  # users of each round of the others
 BATCH = 128  # users of one product, whose scores of 100,000 contents take 50 MB; with more it gains next to nothing
 SIZES = Sizes(contents=100_000, users=2_000, actions=2_000 * ACTIONS_A_USER)
 QUICK_SIZES = Sizes(contents=300, users=60, actions=60 * ACTIONS_A_USER)
-LIMIT = "the product of all vectors and its best 20"
+LIMIT = "the bare product"
 
 Work = Callable[[], int]  # answers for how many users it was done
 
@@ -55,8 +55,8 @@ def warm(bench: Bench) -> list[Figure]:
         fill(services, sizes)
         now = datetime.now(UTC)
         ours: dict[str, Work] = {
-            "warm run, from Postgres to Redis": partial(_warm, services, now),
-            "warm run, the ranking alone": _ranking(services, [f"user-{k}" for k in range(sizes.users)][:CHUNK], now),
+            "warm run": partial(_warm, services, now),
+            "its ranking alone": _ranking(services, [f"user-{k}" for k in range(sizes.users)][:CHUNK], now),
         }
         others = _others(np.random.default_rng(3), sizes)
         rates: dict[str, list[float]] = {name: [] for name in (*ours, *others)}
@@ -100,8 +100,8 @@ def _others(rng: np.random.Generator, sizes: Sizes) -> dict[str, Work]:
     seen = rng.integers(0, sizes.contents, (len(users), ACTIONS_A_USER))
     return {
         LIMIT: partial(_best_of_product, users, contents),
-        "implicit's topk": _implicit(users, contents, seen),
-        "faiss, flat": _faiss(users, contents, seen),
+        "implicit": _implicit(users, contents, seen),
+        "faiss": _faiss(users, contents, seen),
     }
 
 
