@@ -89,3 +89,14 @@ def needing(install: Callable[[], object]) -> Iterator[None]:
             pytest.fail(str(error))
         pytest.skip(str(error))
     yield
+
+
+def after(function: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:
+    """`function`, and something that happens before it returns."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        result = function(*arguments, **named)
+        act()
+        return result
+
+    return call

@@ -35,7 +35,7 @@ from lib.jobs.run import Deadline
 from lib.jobs.warm_cache import warm_cache
 from lib.settings import Settings
 from tests.jobs.site import Crash, Site, action, assert_popularity_follows_from_the_log
-from tests.support import eventually
+from tests.support import after, eventually
 
 EVERYWHERE = {"actions", "embedding", "cached list", "dead letter"}
 LOG_LOCK, FORGETTING_LOCK = 7240219, 7240221  # of queries.sql
@@ -68,17 +68,6 @@ def is_waiting_for(site: Site, lock: int) -> bool:
         " AND l.objid = %s AND NOT l.granted AND d.datname = current_database()"
     )
     return bool(site.query(waiting, lock))
-
-
-def after(function: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:
-    """`function`, and something that happens before it returns."""
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        result = function(*arguments, **named)
-        act()
-        return result
-
-    return call
 
 
 def before(function: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:

@@ -1,5 +1,5 @@
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from lib.jobs.refresh_cold_start import refresh_cold_start
 from lib.jobs.run import Deadline
 from lib.settings import Settings
 from tests.jobs.site import Site, action
-from tests.support import count_calls, count_round_trips
+from tests.support import after, count_calls, count_round_trips
 
 GENRES = ("comedy", "drama")
 CONTENT = {f"{genre}{number}" for genre in GENRES for number in range(5)}
@@ -48,17 +48,6 @@ def no_redis(site: Site, settings: Settings) -> Any:
 
 def no_postgres(site: Site, settings: Settings) -> Any:
     return without(site, settings, database_url="postgresql://ann:secret@127.0.0.1:9/site")
-
-
-def after(function: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:
-    """`function`, and something that happens right after it."""
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        result = function(*arguments, **named)
-        act()
-        return result
-
-    return call
 
 
 def test_a_list_is_computed_from_the_log_and_then_cached(readers: Site) -> None:

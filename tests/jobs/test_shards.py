@@ -30,7 +30,7 @@ from lib.jobs.update_embeddings import READ_UNTIL, process_user_embeddings, upda
 from lib.jobs.warm_cache import warm_cache, warm_shard
 from local.qstash.server import QStashServer
 from tests.jobs.site import Crash, Site, action
-from tests.support import eventually
+from tests.support import after, eventually
 
 USERS = [f"user {number:02}" for number in range(23)]
 SHARD_USERS = 5  # of 23 users: 5 shards of 4 or 5
@@ -243,7 +243,7 @@ def test_the_next_hour_begins_anew_and_says_what_was_left_behind(fan: Fan) -> No
 def test_a_shard_whose_run_is_replaced_while_it_is_at_work_stops(fan: Fan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm_module, "CHUNK", 2)
     fan.warm()
-    replace = while_it_runs(rank_lists, once(lambda: fan.warm(now=NOW + timedelta(hours=1))))
+    replace = after(rank_lists, once(lambda: fan.warm(now=NOW + timedelta(hours=1))))
     monkeypatch.setattr(warm_module, "rank_lists", replace)
     assert fan.warm_shard(Shard(NOON, 0))["users_warmed"] == 2
     assert {(run, done) for run, done in fan.rows("run, done")} == {(NOON + 3_600, 0)}
@@ -283,7 +283,7 @@ def test_a_user_who_acts_while_his_shard_is_at_work_gets_no_old_list(fan: Fan, m
     fan.warm()
     [(users,)] = fan.site.query("SELECT users FROM recs_shards WHERE shard = 0")
     fan.site.push(action(users[0], "c"))
-    acts = while_it_runs(rank_lists, once(lambda: process_user_actions(fan.services, Deadline.after(60))))
+    acts = after(rank_lists, once(lambda: process_user_actions(fan.services, Deadline.after(60))))
     monkeypatch.setattr(warm_module, "rank_lists", acts)
     assert fan.warm_shard(Shard(NOON, 0))["users_warmed"] == 4
     assert fan.site.cached(users) == set(users[1:])
@@ -507,17 +507,6 @@ def is_somebody_waiting(site: Site) -> bool:
     """For a lock in the site's database."""
     query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     return bool(site.query(query))
-
-
-def while_it_runs(function: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:
-    """`function`, and something that happens before it returns."""
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        result = function(*arguments, **named)
-        act()
-        return result
-
-    return call
 
 
 def once(act: Callable[[], object]) -> Callable[[], None]:

@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from lib.jobs.rank_lists import rank_lists
 from lib.jobs.run import Deadline, Summary
 from lib.jobs.warm_cache import warm_cache
 from tests.jobs.site import Site, action
+from tests.support import after
 
 USERS = [f"user {number}" for number in range(12)]
 ACTIONS = ["view", "view", "view", "like", "skip", "hide"]
@@ -37,17 +37,6 @@ def busy(site: Site) -> Site:
     )
     site.embed()
     return site
-
-
-def while_it_runs(function: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:
-    """`function`, and something that happens before it returns."""
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        result = function(*arguments, **named)
-        act()
-        return result
-
-    return call
 
 
 def test_the_warmed_lists_are_those_that_would_be_computed_at_the_same_moment(
@@ -97,7 +86,7 @@ def test_a_list_of_a_user_who_acts_while_it_is_computed_is_not_stored(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.act(action("ann", "a"), action("bob", "b"), action("cleo", "c"))
-    acts = while_it_runs(rank_lists, lambda: site.act(action("ann", "b")))
+    acts = after(rank_lists, lambda: site.act(action("ann", "b")))
     monkeypatch.setattr(warm_module, "rank_lists", acts)
     assert warm(site)["users_warmed"] == 2
     assert site.cached(["ann", "bob", "cleo"]) == {"bob", "cleo"}
