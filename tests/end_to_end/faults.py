@@ -322,7 +322,7 @@ class PostgresProxy(Proxy):
             if data and source is client and trouble is not None and trouble.at and trouble.at in data:
                 if not trouble.before:
                     server.sendall(data)
-                    server.recv(1 << 16)  # so it is done
+                    self._wait_for_answer(client, server)  # so it is done
                 self._strike(trouble)
                 return False
             if not data:
@@ -331,6 +331,19 @@ class PostgresProxy(Proxy):
                 time.sleep(self._delay_seconds)
             (server if source is client else client).sendall(data)
         return True
+
+    def _wait_for_answer(self, client: socket.socket, server: socket.socket) -> None:
+        """Passes on what else the client sends: a pipeline comes in pieces, and is answered when all of it is there."""
+        while self._is_open:
+            readable, _, _ = select.select([client, server], [], [], POLL_SECONDS)
+            if server in readable:
+                server.recv(1 << 16)
+                return
+            if client in readable:
+                data = client.recv(1 << 16)
+                if not data:
+                    return
+                server.sendall(data)
 
     def _strike(self, trouble: PostgresTrouble) -> None:
         self.met += 1
