@@ -21,6 +21,7 @@ from local.redis_rest import RedisRest
 from local.resp import Connection
 from local.servers import Postgres, Valkey
 from tests.deployment import serving_deployment
+from tests.support import qstash_settings
 
 MakeDatabase = Callable[..., str]
 
@@ -150,10 +151,7 @@ def qstash_services(settings: Settings, qstash: QStashServer) -> Iterator[Servic
         dataclasses.replace(
             settings,
             app_url="http://127.0.0.1:9",  # where nobody listens: no delivery leaves this machine
-            qstash_url=qstash.url,
-            qstash_token=qstash.token,
-            qstash_current_signing_key=qstash.current_signing_key,
-            qstash_next_signing_key=qstash.next_signing_key,
+            **qstash_settings(qstash),
         )
     )
     yield services

@@ -14,6 +14,7 @@ import pytest
 from lib.adapters.database import Database
 from lib.settings import Settings
 from local.embedded import ServerError
+from local.qstash.server import QStashServer
 
 T = TypeVar("T")
 
@@ -62,6 +63,11 @@ def in_a_thread(server: BaseServer) -> Iterator[None]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def qstash_settings(qstash: QStashServer) -> dict[str, Any]:
+    """What Settings are told of this QStash."""
+    return {name.lower(): value for name, value in qstash.environment().items()}
 
 
 def variables_of(settings: Settings) -> dict[str, str]:

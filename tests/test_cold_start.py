@@ -28,7 +28,7 @@ from local.qstash.server import QStashServer
 from local.resp import Connection
 from tests.api.signing import sign
 from tests.conftest import Servers
-from tests.support import variables_of
+from tests.support import qstash_settings, variables_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = {
@@ -132,10 +132,7 @@ def services(servers: Servers, schema_template: str) -> Iterator[Services]:
     qstash.start()
     services = Services(
         Settings(
-            qstash_url=qstash.url,
-            qstash_token=qstash.token,
-            qstash_current_signing_key=qstash.current_signing_key,
-            qstash_next_signing_key=qstash.next_signing_key,
+            **qstash_settings(qstash),
             app_url="http://127.0.0.1:9",  # where nobody listens: no delivery leaves this machine
             redis_url=servers.rest.url,
             redis_token="the-redis-token",

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,6 +11,7 @@ from local.qstash.server import QStashServer
 from tests.api.misconfiguration import World
 from tests.conftest import MakeDatabase, Servers
 from tests.deployment import serving_deployment
+from tests.support import qstash_settings
 
 
 @pytest.fixture
@@ -24,6 +24,5 @@ def world(
     tmp_path: Path,
 ) -> Iterator[World]:
     with serving_deployment() as deployment:
-        changes: dict[str, Any] = {name.lower(): value for name, value in qstash.environment().items()}
-        settings = dataclasses.replace(settings, app_url=deployment.url, **changes)
+        settings = dataclasses.replace(settings, app_url=deployment.url, **qstash_settings(qstash))
         yield World(settings, deployment, qstash, servers, make_database, monkeypatch, deployment.afterwards, tmp_path)

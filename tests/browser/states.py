@@ -29,7 +29,7 @@ from tests.adapters.roles import limited_role
 from tests.conftest import MakeDatabase, Servers, complete_settings, empty_redis
 from tests.deployment import serving_deployment
 from tests.jobs.site import action
-from tests.support import eventually, variables_of
+from tests.support import eventually, qstash_settings, variables_of
 
 NOBODY = "http://127.0.0.1:9"
 HOURS = 24
@@ -90,8 +90,7 @@ def served(state: State, servers: Servers, make_database: MakeDatabase, schema_t
     with QStashServer() as qstash, serving_deployment() as deployment:
         stack = deployment.afterwards
         settings = complete_settings(empty_redis(servers), make_database(schema_template))
-        given: dict[str, Any] = {name.lower(): value for name, value in qstash.environment().items()}
-        services = Services(replace(settings, app_url=deployment.url, **given))
+        services = Services(replace(settings, app_url=deployment.url, **qstash_settings(qstash)))
         stack.callback(services.close)
         deployment.deploy(services)
         deployment.deploy(state.make(Site(services, stack)))

@@ -24,7 +24,7 @@ from lib.settings import Settings
 from local.qstash.server import QStashServer
 from tests.end_to_end.checkout import free_port
 from tests.local.qstash_support import client_of
-from tests.support import eventually, variables_of
+from tests.support import eventually, qstash_settings, variables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS, PARALLELISM = 5, 3
@@ -137,10 +137,7 @@ def serving(settings: Settings, folder: Path, variables: dict[str, str]) -> Iter
         settings = dataclasses.replace(
             settings,
             app_url=f"http://127.0.0.1:{port}",
-            qstash_token=qstash.token,
-            qstash_url=qstash.url,
-            qstash_current_signing_key=qstash.current_signing_key,
-            qstash_next_signing_key=qstash.next_signing_key,
+            **qstash_settings(qstash),
         )
         command = ["gunicorn", "--workers", str(WORKERS), "--threads", "2", "--timeout", "300"]
         address = f"127.0.0.1:{port}"

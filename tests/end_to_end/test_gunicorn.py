@@ -34,7 +34,7 @@ from tests.conftest import Servers
 from tests.end_to_end.attacks import Answer, Headers, as_one_chunk, length_of, read_answers, write_request
 from tests.end_to_end.checkout import free_port
 from tests.local.qstash_support import client_of
-from tests.support import eventually, variables_of
+from tests.support import eventually, qstash_settings, variables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOYED = ("api", "lib", "public", "requirements.txt")
@@ -203,10 +203,7 @@ def site(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             redis_url=servers.rest.url,
             redis_token=token,
             database_url=servers.postgres.database_url(name),
-            qstash_token=qstash.token,
-            qstash_url=qstash.url,
-            qstash_current_signing_key=qstash.current_signing_key,
-            qstash_next_signing_key=qstash.next_signing_key,
+            **qstash_settings(qstash),
             app_url=f"http://127.0.0.1:{port}",
             admin_api_key=KEY,
         )

@@ -21,7 +21,7 @@ from local.qstash.server import QStashServer
 from local.soak.verify import read, read_popularity_error
 from tests.end_to_end.checkout import free_port
 from tests.local.qstash_support import client_of
-from tests.support import eventually, variables_of
+from tests.support import eventually, qstash_settings, variables_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTIONS, USERS, CONTENTS = 12_000, 900, 300
@@ -90,10 +90,7 @@ def large(settings: Settings, qstash: QStashServer) -> Settings:
     return replace(
         settings,
         app_url=f"http://127.0.0.1:{free_port()}",
-        qstash_url=qstash.url,
-        qstash_token=qstash.token,
-        qstash_current_signing_key=qstash.current_signing_key,
-        qstash_next_signing_key=qstash.next_signing_key,
+        **qstash_settings(qstash),
         claim_max_elements=200,
         fan_out_parallelism=PARALLELISM,
     )
